@@ -1,0 +1,435 @@
+"""`Celery`, the application: settings, tasks and connections of one client or worker process, put together.
+
+What each part does is in the modules beside this one; running tasks is the worker's.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import warnings
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar, cast, overload
+
+from celeriac import current
+from celeriac.app import shared
+from celeriac.app.builtins import declare_builtins
+from celeriac.app.bulk import publish_many
+from celeriac.app.client import send
+from celeriac.app.declaring import Declaring, make_registry
+from celeriac.app.options import resolve_options
+from celeriac.app.plan import check_types
+from celeriac.app.sessions import Sessions
+from celeriac.app.task import Task
+from celeriac.canvas.signature import signature
+from celeriac.config import Settings
+from celeriac.config.loader import DEFAULT_MODULES, default_config, module_from_envvar, parse_arguments
+from celeriac.config.options import OPTIONS
+from celeriac.exceptions import AlwaysEagerIgnored, ImproperlyConfigured
+from celeriac.signals import Signal
+from celeriac.utils.imports import symbol_by_name
+from celeriac.utils.suggest import closest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from celeriac.canvas.signature import Signature
+    from celeriac.result import AsyncResult
+    from celeriac.worker.assembly import Worker
+
+__all__ = ["Celery", "bugreport"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger("celeriac.app")
+
+_NOT_BUILT = {
+    "amqp": "use app.queues, app.router and app.publisher",
+    "events": "this version sends no events",
+    "log": "logging is set up by the worker",
+    "control": "remote control (revoke, inspect, rate limits at run time) is not built yet",
+    "Beat": "the scheduler is not built yet; run tasks from cron, or keep celery beat on the same broker",
+    "pool": "sessions are kept per thread in app.sessions",
+    "producer_pool": "sessions are kept per thread in app.sessions",
+    "connection": "use app.broker and app.sessions",
+    "connection_for_read": "use app.broker_for_read",
+    "connection_for_write": "use app.broker and app.sessions",
+    "connection_or_acquire": "use app.broker and app.sessions",
+    "producer_or_acquire": "use app.publisher",
+    "setup_security": "messages cannot be signed in this version",
+    "clock": "this version sends no events",
+}
+
+
+#: Arguments of `Celery`, for those that are misspelt.
+_ARGUMENTS = (
+    "main", "loader", "backend", "set_as_current", "tasks", "broker", "include", "changes", "config_source", "fixups",
+    "task_cls", "autofinalize", "namespace", "strict_typing", "config_source_silent",
+)  # fmt: skip
+
+
+class NotAvailable(NotImplementedError, AttributeError):
+    """A documented attribute that this version does not have; ``hasattr`` answers False."""
+
+
+class Celery(Declaring):
+    """An application.
+
+    Args:
+        main: Name that stands for ``__main__`` in names of tasks; also names the file of the embedded broker.
+        loader: ``app`` reads the module named by ``CELERY_CONFIG_MODULE`` when nothing else is configured;
+            ``default`` also looks for ``celeriacconfig`` and ``celeryconfig``.
+        backend: The setting ``result_backend``.
+        amqp, events, log, control: Not supported; must be None.
+        set_as_current: Make it the current app of this thread.
+        tasks: A `TaskRegistry`, its class, or a mapping of tasks by name.
+        broker: The setting ``broker_url``.
+        include: The setting ``include``.
+        changes: Settings.
+        config_source: As for `config_from_object`.
+        fixups: Callables, or dotted paths of some, called with the app.
+        task_cls: Base class of its tasks, or its dotted path.
+        autofinalize: Finalize when `tasks` is first read; False makes that an error before `finalize`.
+        namespace: As for `config_from_object`.
+        strict_typing: Check arguments of calls unless a task says otherwise.
+        config_source_silent: A missing ``config_source`` is no error.
+        **kwargs: More settings.
+    """
+
+    Pickler: ClassVar[Any] = None
+    task_cls: Any = Task
+
+    def __init__(
+        self,
+        main: str | None = None,
+        loader: str | None = None,
+        backend: Any = None,
+        amqp: Any = None,
+        events: Any = None,
+        log: Any = None,
+        control: Any = None,
+        set_as_current: bool = True,
+        tasks: Any = None,
+        broker: Any = None,
+        include: Any = None,
+        changes: Mapping[str, Any] | None = None,
+        config_source: Any = None,
+        fixups: Iterable[Any] | None = None,
+        task_cls: Any = None,
+        autofinalize: bool = True,
+        namespace: str | None = None,
+        strict_typing: bool = True,
+        config_source_silent: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        for name, given in (("amqp", amqp), ("events", events), ("log", log), ("control", control)):
+            if given is not None:
+                raise ImproperlyConfigured(f"Celery({name}={given!r}) is not supported: {_NOT_BUILT[name]}")
+        for name in kwargs.keys() - OPTIONS.keys():
+            if (meant := closest(name, _ARGUMENTS)) is not None:
+                raise TypeError(f"Celery() got {name}={kwargs[name]!r}; did you mean {meant}?")
+        self.main = main
+        self.loader = loader or os.environ.get("CELERY_LOADER") or "app"
+        self.autofinalize = autofinalize
+        self.strict_typing = strict_typing
+        self.finalize_lock = threading.RLock()
+        self.finalized = False
+        self._task_cls = task_cls or self.task_cls
+        self._tasks = make_registry(tasks)
+        self._pending: dict[str, Any] = {}
+        self._copied: set[str] = set()
+        self._warned: set[str] = set()
+        self._periodic: list[tuple[str, dict[str, Any]]] = []
+        self.lock = threading.RLock()
+        self.user_options: dict[str, set[Any]] = defaultdict(set)
+        self.steps: dict[str, set[Any]] = defaultdict(set)
+        self.on_configure = Signal("app.on_configure")
+        self.on_after_configure = Signal("app.on_after_configure", {"source"})
+        self.on_after_finalize = Signal("app.on_after_finalize")
+        self.on_after_fork = Signal("app.on_after_fork")
+        self._init_arguments = {
+            "loader": loader, "fixups": fixups, "task_cls": task_cls, "strict_typing": strict_typing,
+            "autofinalize": autofinalize,
+        }  # fmt: skip
+        self.sessions = Sessions(lambda: self.broker)
+        self.conf = self._make_conf(broker, backend, include, {**(changes or {}), **kwargs})
+        if config_source is not None:
+            self.conf.load(config_source, namespace, config_source_silent, lazy=True)
+        elif namespace:
+            raise ImproperlyConfigured(f"Celery(namespace={namespace!r}) needs a config_source too")
+        if set_as_current:
+            self.set_current()
+        shared.apps.add(self)
+        self.fixups = [symbol_by_name(fixup)(self) for fixup in fixups or ()]
+        declare_builtins(self)
+        self.on_init()
+
+    def _make_conf(self, broker: Any, backend: Any, include: Any, changes: dict[str, Any]) -> Settings:
+        given = {"broker_url": broker, "result_backend": backend, "include": include}
+        changes.update((key, value) for key, value in given.items() if value is not None)
+        if self.loader == "app":
+            conf = Settings(changes)
+        elif self.loader == "default":
+            conf = Settings(changes, default_source=lambda: default_config(DEFAULT_MODULES))
+        else:
+            raise ImproperlyConfigured(f"Celery(loader={self.loader!r}) is not supported: use 'app' or 'default'")
+        conf.before_load.append(lambda: self.on_configure.send(self))
+        conf.after_load.append(self._after_load)
+        conf.bind_to(self._settings_changed)
+        return conf
+
+    def on_init(self) -> None:
+        """Called at the end of construction; for subclasses."""
+
+    # ------------------------------------------------------------------ current and default app
+
+    def set_current(self) -> None:
+        """Make it the current app of this thread."""
+        current.set_current_app(self)
+
+    def set_default(self) -> None:
+        """Make it the app of threads that have none of their own."""
+        current.set_default_app(self)
+
+    def __enter__(self) -> Celery:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections. It opens new ones when it is used again."""
+        with self.lock:
+            self._close_connections()
+        shared.apps.discard(self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.main or '__main__'} at {id(self):#x}>"
+
+    def __class_getitem__(cls, _item: Any) -> type[Celery]:
+        return cls
+
+    # ------------------------------------------------------------------ configuration
+
+    def config_from_object(
+        self, obj: Any, silent: bool = False, force: bool = False, namespace: str | None = None
+    ) -> None:
+        """Take settings from an object, a module, a mapping, or the dotted name of one.
+
+        Args:
+            obj: Where from.
+            silent: A missing module is no error.
+            force: Read it now instead of at the first use of a setting.
+            namespace: Prefix of its names: ``CELERY`` for ``CELERY_BROKER_URL``.
+        """
+        self.conf.load(obj, namespace, silent, lazy=not force)
+
+    def config_from_envvar(self, variable_name: str, silent: bool = False, force: bool = False) -> bool:
+        """Take settings from the module named by an environment variable.
+
+        Raises:
+            ImproperlyConfigured: The variable is not set, unless ``silent``.
+        """
+        module = module_from_envvar(variable_name, silent=silent)
+        if module is None:
+            return False
+        self.conf.load(module, None, silent, lazy=not force)
+        return True
+
+    def config_from_cmdline(self, argv: Iterable[str], namespace: str = "celery") -> None:
+        """Take settings of the form ``name=value``."""
+        self.conf.update(parse_arguments(argv, namespace))
+
+    def add_defaults(self, fun: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> None:
+        """Add settings that count below changes and above the source."""
+        self.conf.add_defaults(fun)
+
+    def either(self, default_key: str, *defaults: Any) -> Any:
+        """The first value that is not None, else a setting."""
+        return next((value for value in defaults if value is not None), None) or self.conf[default_key]
+
+    def _after_load(self, conf: Settings) -> None:
+        for key, entry in self._periodic:
+            self._add_entry(key, entry)
+        self._periodic.clear()
+        self._settings_changed()
+        for task in list(self._tasks.values()):
+            self._annotate(task)
+        self.on_after_configure.send(self, source=conf)
+
+    # ------------------------------------------------------------------ calling
+
+    def signature(self, *args: Any, **kwargs: Any) -> Signature:
+        """A signature bound to this app."""
+        kwargs["app"] = self
+        return signature(*args, **kwargs)
+
+    subtask = signature
+
+    def send_task(
+        self,
+        name: str,
+        args: Any = None,
+        kwargs: Any = None,
+        countdown: float | None = None,
+        eta: datetime | str | None = None,
+        task_id: str | None = None,
+        **options: Any,
+    ) -> AsyncResult[Any]:
+        """Call a task by name; it need not be registered here.
+
+        Args:
+            name: Name of the task.
+            args: Positional arguments: a list or tuple.
+            kwargs: Keyword arguments: a mapping.
+            countdown: Seconds to wait.
+            eta: When to run.
+            task_id: Its id; None makes one.
+            **options: As for `Task.apply_async`.
+
+        Raises:
+            TypeError: ``args`` or ``kwargs`` have the wrong type.
+            EncodeError: The arguments cannot be serialized.
+            OperationalError: The broker did not accept the message in time.
+        """
+        if self.conf.task_always_eager:
+            warnings.warn(
+                f"task_always_eager does not apply to send_task({name!r}): the message is published",
+                AlwaysEagerIgnored,
+                stacklevel=2,
+            )
+        args, kwargs = () if args is None else args, kwargs or {}
+        check_types(args, kwargs, name)
+        task = options.pop("task_type", None) or self.tasks.get(name)
+        given = {key: value for key, value in options.items() if value is not None}
+        given.update(countdown=countdown, eta=eta)
+        defaults = {} if task is None else task.execution_options()
+        resolved = resolve_options(self, name, task, {**defaults, **given})
+        return cast("AsyncResult[Any]", send(self, resolved, args, kwargs, task_id, task))
+
+    @overload
+    def publish_many(
+        self, signatures: Iterable[Any], *, chunk: int = ..., timeout: float | None = ..., results: Literal[True] = ...
+    ) -> list[AsyncResult[Any]]: ...
+
+    @overload
+    def publish_many(
+        self, signatures: Iterable[Any], *, chunk: int = ..., timeout: float | None = ..., results: Literal[False]
+    ) -> int: ...
+
+    @overload
+    def publish_many(
+        self, signatures: Iterable[Any], *, chunk: int = ..., timeout: float | None = ..., results: bool = ...
+    ) -> list[AsyncResult[Any]] | int: ...
+
+    def publish_many(
+        self, signatures: Iterable[Any], *, chunk: int = 1000, timeout: float | None = None, results: bool = True
+    ) -> list[AsyncResult[Any]] | int:
+        """Publish many calls, pipelined and confirmed, in memory bounded by ``chunk``.
+
+        A chunk whose connection breaks is published again as a whole, each call under the id it had: a call that
+        the broker had accepted before it broke may then run twice, and none is lost.
+
+        Args:
+            signatures: Signatures; a generator is consumed as it is published.
+            chunk: How many are published, and confirmed, together.
+            timeout: Seconds for each chunk; None is ``broker_publish_timeout``.
+            results: Return the results; False returns their number, and keeps none of them.
+
+        Raises:
+            OperationalError: The broker did not accept a chunk in time; those before it were accepted.
+        """
+        return publish_many(self, signatures, chunk=chunk, timeout=timeout, results=results)
+
+    # ------------------------------------------------------------------ the rest
+
+    @property
+    def current_task(self) -> Any:
+        """The task that is running, or None."""
+        return current.get_current_task()
+
+    def bugreport(self) -> str:
+        """Versions and settings, for a bug report; passwords are masked."""
+        return bugreport(self)
+
+    def start(self, argv: Sequence[str] | None = None) -> Any:
+        """Run the command line for this app.
+
+        Args:
+            argv: Arguments; None is those of the process.
+        """
+        from celeriac.cli.main import run
+
+        return run(argv, app=self)
+
+    def worker_main(self, argv: Sequence[str] | None = None) -> Any:
+        """Run the command ``worker`` for this app.
+
+        Args:
+            argv: Arguments, ``worker`` among them; None is those of the process.
+        """
+        from celeriac.cli.main import run
+
+        if argv is not None and "worker" not in argv:
+            raise ValueError(f"worker_main() takes the command 'worker' among its arguments, got {list(argv)}")
+        return run(argv, app=self)
+
+    def Worker(self, **options: Any) -> Worker:
+        """A worker of this app; its method ``start`` runs until it is stopped.
+
+        Args:
+            **options: Attributes of `celeriac.worker.assembly.WorkerOptions`, by the names of the command line.
+
+        Raises:
+            TypeError: An option is unknown.
+            ImproperlyConfigured: An option is not built yet, or has an unusable value.
+        """
+        from celeriac.worker.launcher import make_worker
+
+        return make_worker(self, options)
+
+    WorkController = Worker
+
+    def __getattr__(self, name: str) -> Any:
+        if name in _NOT_BUILT:
+            raise NotAvailable(f"app.{name} is not available: {_NOT_BUILT[name]}")
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        conf = self.conf
+        arguments = {
+            **self._init_arguments,
+            "main": self.main,
+            "changes": conf.changes,
+            "config_source": conf.source,
+            "namespace": conf.namespace,
+            "set_as_current": False,
+        }
+        return _rebuild, (type(self), {key: value for key, value in arguments.items() if value is not None})
+
+
+def bugreport(app: Celery | None = None) -> str:
+    """Versions and settings, for a bug report; passwords are masked.
+
+    Args:
+        app: The app; None is the current one.
+    """
+    # Reading the versions of distributions takes modules that nothing else needs.
+    from celeriac.app.report import bugreport as report
+
+    return report(app or cast("Celery", current.get_current_app()))
+
+
+def _rebuild(cls: type[Celery], arguments: dict[str, Any]) -> Celery:
+    return cls(**arguments)
+
+
+def _default_app() -> Celery:
+    """The app of a process that made none."""
+    return Celery("default", loader=os.environ.get("CELERY_LOADER") or "default", set_as_current=False)
+
+
+current.set_default_factory(cast("Callable[[], Any]", _default_app))

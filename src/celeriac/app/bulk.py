@@ -1,0 +1,181 @@
+"""Publishing many calls in chunks, each pipelined and confirmed as one.  Memory is bounded by the chunk."""
+
+from __future__ import annotations
+
+import threading
+from itertools import islice
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any
+
+from celeriac import signals
+from celeriac.app.client import add_to_parent, announce_published, prepare
+from celeriac.app.options import TaskOptions, resolve_options
+from celeriac.canvas.signature import Signature, maybe_signature
+from celeriac.current import get_current_worker_request
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Self
+
+    from celeriac.app.base import Celery
+    from celeriac.broker.topology import Queue
+    from celeriac.message import Publication
+
+__all__ = ["publish_many"]
+
+
+class _Prepared:
+    """One call of a chunk."""
+
+    __slots__ = ("args", "kwargs", "options", "task_id")
+
+    def __init__(self, options: TaskOptions, args: Any, kwargs: Any, task_id: str) -> None:
+        self.options = options
+        self.args = args
+        self.kwargs = kwargs
+        self.task_id = task_id
+
+
+def publish_many(
+    app: Celery, signatures: Iterable[Any], *, chunk: int, timeout: float | None, results: bool
+) -> list[Any] | int:
+    """See `Celery.publish_many`."""
+    if chunk < 1:
+        raise ValueError(f"publish_many(chunk={chunk!r}): a chunk holds at least one call")
+    iterator = iter(signatures)
+    collected: list[Any] = []
+    count = 0
+    batch = list(islice(iterator, chunk))
+    if len(batch) < chunk:
+        made = _prepare_chunk(app, batch)
+        _publish_chunk(app, made, timeout)
+        return _results(app, made.calls) if results else len(made.calls)
+    with _Background(app, timeout) as background:
+        while batch:
+            made = _prepare_chunk(app, batch)
+            background.publish(made)
+            count += len(made.calls)
+            if results:
+                collected.extend(_results(app, made.calls))
+            batch = list(islice(iterator, chunk))
+    return collected if results else count
+
+
+class _Chunk:
+    """Calls and the messages made of them."""
+
+    __slots__ = ("calls", "declare", "publications")
+
+    def __init__(self, calls: list[_Prepared], publications: list[Publication], declare: list[Queue]) -> None:
+        self.calls = calls
+        self.publications = publications
+        self.declare = declare
+
+
+class _Background:
+    """Publishes one chunk in a thread of its own while the next is made: neither client nor server waits idly.
+
+    At most one chunk is in flight; what went wrong with it is raised by the next call, or at the end.
+    """
+
+    def __init__(self, app: Celery, timeout: float | None) -> None:
+        self._app = app
+        self._timeout = timeout
+        self._todo: SimpleQueue[_Chunk | None] = SimpleQueue()
+        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
+        self._in_flight = False
+        self._thread = threading.Thread(target=self._run, name="publish_many", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            if kind is None:
+                self._wait()
+        finally:
+            self._todo.put(None)
+            self._thread.join()
+
+    def publish(self, chunk: _Chunk) -> None:
+        """Hand over a chunk once the one before it has been accepted."""
+        self._wait()
+        self._in_flight = True
+        self._todo.put(chunk)
+
+    def _wait(self) -> None:
+        if self._in_flight:
+            self._in_flight = False
+            error = self._done.get()
+            if error is not None:
+                raise error
+
+    def _run(self) -> None:
+        try:
+            while (chunk := self._todo.get()) is not None:
+                try:
+                    _publish_chunk(self._app, chunk, self._timeout)
+                except BaseException as error:
+                    self._done.put(error)
+                else:
+                    self._done.put(None)
+        finally:
+            self._app.sessions.drop()
+
+
+def _prepare_chunk(app: Celery, batch: list[Any]) -> _Chunk:
+    calls = [_call(app, item) for item in batch]
+    expected = [call.task_id for call in calls if not call.options.ignore_result]
+    reply_to = (app.backend.expect(expected) if expected else None) or app.sessions.oid
+    parent = get_current_worker_request()
+    publications = []
+    for call in calls:
+        options = call.options
+        publication: Publication = prepare(
+            app, options, call.args, call.kwargs, call.task_id,
+            options.reply_to or reply_to,
+            parent, app.tasks.get(options.name),
+        )  # fmt: skip
+        publications.append(publication)
+    declare = [queue for call in calls if call.options.declare for queue in call.options.declare]
+    return _Chunk(calls, publications, list(dict.fromkeys(declare)))
+
+
+def _publish_chunk(app: Celery, chunk: _Chunk, timeout: float | None) -> None:
+    app.publisher.publish_many(chunk.publications, timeout=timeout, declare=chunk.declare)
+    if signals.after_task_publish.receivers or signals.task_sent.receivers:
+        for call, publication in zip(chunk.calls, chunk.publications, strict=True):
+            announce_published(call.options, call.args, call.kwargs, call.task_id, publication)
+
+
+def _call(app: Celery, item: Any) -> _Prepared:
+    """Resolve one signature; without options it costs a look-up."""
+    sig = maybe_signature(item, app=app) if not isinstance(item, Signature) else item
+    if not isinstance(sig, Signature):
+        raise TypeError(f"publish_many() takes signatures, got {item!r}: use task.s(...)")
+    if sig.subtask_type is not None:
+        raise ImproperlyConfigured(f"publish_many() takes plain task signatures, got a {sig.subtask_type}")
+    task = app.tasks.get(sig["task"])
+    args, kwargs, options = sig["args"], sig["kwargs"], sig["options"]
+    if task is None:
+        resolved = resolve_options(app, sig["task"], None, options)
+    else:
+        resolved = task.options_for(args, kwargs, options)
+        args, kwargs = task.dump_models(args, kwargs, options)
+    return _Prepared(resolved, args, kwargs, options.get("task_id") or uuid4())
+
+
+def _results(app: Celery, calls: list[_Prepared]) -> list[Any]:
+    parent = get_current_worker_request()
+    made = []
+    for call in calls:
+        result = (call.options.result_cls or app.AsyncResult)(call.task_id)
+        if call.options.ignore_result:
+            result.ignored = True
+        if parent is not None and call.options.add_to_parent:
+            add_to_parent(parent, result)
+        made.append(result)
+    return made

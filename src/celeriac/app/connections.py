@@ -1,0 +1,111 @@
+"""Brokers and result backends from settings.  Connecting is the drivers' job."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from celeriac.app.sessions import FailoverBroker
+from celeriac.backend import BackendOptions, open_backend
+from celeriac.broker import BrokerOptions, open_broker
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.serialization.registry import registry
+from celeriac.utils.url import split_failover
+
+if TYPE_CHECKING:
+    from celeriac.backend.base import ResultBackend
+    from celeriac.broker.base import Broker
+    from celeriac.config import Settings
+
+__all__ = ["EMBEDDED_URL", "backend_options", "broker_options", "make_backend", "make_broker"]
+
+#: Broker and result backend of an app that configures none.
+EMBEDDED_URL = "sqlite://"
+
+_LEGACY_PARTS = ("broker_host", "broker_port", "broker_user", "broker_password", "broker_vhost")
+
+
+def broker_options(conf: Settings, app_name: str) -> BrokerOptions:
+    """What settings say about brokers.
+
+    Args:
+        conf: Settings.
+        app_name: Name of the app, which names the file of the embedded broker.
+    """
+    return BrokerOptions(
+        connect_timeout=conf.broker_connection_timeout or 4.0,
+        publish_timeout=conf.broker_publish_timeout,
+        lease=conf.broker_lease,
+        sweep_interval=conf.broker_sweep_interval,
+        heartbeat=conf.broker_heartbeat or 0,
+        confirm_publish=bool(conf.broker_confirm_publish),
+        use_ssl=conf.broker_use_ssl or False,
+        login_method=conf.broker_login_method,
+        transport_options=conf.broker_transport_options or {},
+        delay_queue_type=conf.broker_native_delayed_delivery_queue_type,
+        app_name=app_name,
+    )
+
+
+def backend_options(conf: Settings, app_name: str) -> BackendOptions:
+    """What settings say about result backends.
+
+    Args:
+        conf: Settings.
+        app_name: Name of the app, which names the file of the embedded store.
+    """
+    from_registry = conf.result_accept_content
+    if from_registry is None:
+        from_registry = conf.accept_content
+    return BackendOptions(
+        serializer=conf.result_serializer,
+        accept=_accept(from_registry),
+        compression=conf.result_compression,
+        expires=_seconds(conf.result_expires),
+        failure_expires=_seconds(conf.result_failure_expires),
+        persistent=conf.result_persistent,
+        transport_options=conf.result_backend_transport_options or {},
+        settings=conf,
+        app_name=app_name,
+    )
+
+
+def _accept(names: Any) -> frozenset[str]:
+    return registry.accept_set(names)
+
+
+def _seconds(value: Any) -> float | None:
+    return value.total_seconds() if isinstance(value, timedelta) else value
+
+
+def broker_urls(conf: Settings, url: Any) -> list[str]:
+    """The failover list of a URL setting.
+
+    Raises:
+        ImproperlyConfigured: The URL is missing although its parts are given.
+    """
+    if not url:
+        parts = [name for name in _LEGACY_PARTS if conf[name] is not None]
+        if parts:
+            raise ImproperlyConfigured(f"The settings {', '.join(parts)} are not supported: set broker_url instead")
+        return [EMBEDDED_URL]
+    urls = split_failover(url)
+    transport = conf.broker_transport
+    return [f"{transport}://{one}" if transport and "://" not in one else one for one in urls]
+
+
+def make_broker(conf: Settings, url: Any, app_name: str) -> Broker:
+    """The broker of a URL setting; several URLs become one broker that falls over."""
+    options = broker_options(conf, app_name)
+    brokers = [open_broker(one, options) for one in broker_urls(conf, url)]
+    if len(brokers) == 1:
+        return brokers[0]
+    return FailoverBroker(brokers, conf.broker_failover_strategy)
+
+
+def make_backend(conf: Settings, app_name: str) -> ResultBackend:
+    """The result backend of the settings."""
+    url = conf.result_backend
+    if not url:
+        url = "disabled://" if conf.celery_defaults else EMBEDDED_URL
+    return open_backend(url, backend_options(conf, app_name))

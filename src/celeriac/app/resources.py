@@ -1,0 +1,186 @@
+"""What an app makes of its settings: connections, queues, router, publisher, classes of results.
+
+Each is made at its first use and made again after a setting has changed.
+"""
+
+from __future__ import annotations
+
+import warnings
+from datetime import UTC, datetime, tzinfo
+from typing import TYPE_CHECKING, Any, cast
+
+from celeriac.app.annotations import compile_annotations
+from celeriac.app.connections import EMBEDDED_URL, make_backend, make_broker
+from celeriac.app.made_once import made_once
+from celeriac.app.publisher import Publisher, RetryPolicy
+from celeriac.app.queues import Queues
+from celeriac.app.routing import Router
+from celeriac.exceptions import NotConfigured
+from celeriac.result import AsyncResult as AsyncResultBase
+from celeriac.result import GroupResult as GroupResultBase
+from celeriac.result import ResultSet as ResultSetBase
+from celeriac.serialization.registry import SerializerRegistry, registry
+from celeriac.utils.time import get_timezone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from celeriac.app.registry import TaskRegistry
+    from celeriac.app.sessions import Sessions
+    from celeriac.backend.base import ResultBackend
+    from celeriac.broker.base import Broker
+    from celeriac.config import Settings
+
+__all__ = ["Resources"]
+
+#: Attributes made of settings at their first use, and made again after a setting has changed.
+_MADE_OF_SETTINGS = ("queues", "router", "publisher", "accept_content", "always_eager", "annotations", "timezone")
+#: Settings whose change closes connections.
+_CONNECTION_PREFIXES = (
+    "broker_", "result_", "redis_", "database_", "celery_", "accept_", "visibility_", "override_",
+)  # fmt: skip
+
+
+class Resources:
+    """The part of `Celery` that depends on settings.
+
+    Attributes:
+        main: Name that stands for ``__main__``.
+        conf: Settings.
+        lock: Held while something is made or dropped.
+        sessions: Broker sessions by thread.
+    """
+
+    main: str | None
+    conf: Settings
+    lock: Any
+    sessions: Sessions
+    _tasks: TaskRegistry
+
+    def _settings_changed(self, **changes: Any) -> None:
+        """Drop everything that was made of settings; connections only if a setting concerns them."""
+        with self.lock:
+            for name in _MADE_OF_SETTINGS:
+                self.__dict__.pop(name, None)
+            if any(key.lower().startswith(_CONNECTION_PREFIXES) for key in changes):
+                self._close_connections()
+            for task in list(self._tasks.values()):
+                task.forget_plan()
+
+    def _close_connections(self) -> None:
+        self.sessions.close()
+        for name in ("broker", "broker_for_read", "publisher"):
+            self.__dict__.pop(name, None)
+        backend = self.__dict__.pop("backend", None)
+        if backend is not None:
+            backend.close()
+
+    @made_once
+    def queues(self) -> Queues:
+        """The queues it knows."""
+        return Queues(self.conf)
+
+    @made_once
+    def router(self) -> Router:
+        """Where its tasks go."""
+        return Router(self.queues, self.conf.task_routes)
+
+    @made_once
+    def broker(self) -> Broker:
+        """Where it publishes (``broker_write_url``); opened at the first use."""
+        return make_broker(self.conf, self.conf.broker_write_url, self.name)
+
+    @made_once
+    def broker_for_read(self) -> Broker:
+        """Where workers fetch from (``broker_read_url``)."""
+        return make_broker(self.conf, self.conf.broker_read_url, self.name)
+
+    @made_once
+    def backend(self) -> ResultBackend:
+        """Where results are kept (``result_backend``)."""
+        return make_backend(self.conf, self.name)
+
+    @made_once
+    def publisher(self) -> Publisher:
+        """What publishes its messages."""
+        conf = self.conf
+        if conf.task_send_sent_event:
+            warnings.warn(
+                "task_send_sent_event is on, but this version sends no events: turn it off",
+                NotConfigured,
+                stacklevel=2,
+            )
+        policy = RetryPolicy.from_mapping(conf.task_publish_retry_policy or {}) if conf.task_publish_retry else None
+        return Publisher(self.sessions, conf.broker_publish_timeout, policy)
+
+    @made_once
+    def always_eager(self) -> bool:
+        """Calls run in place (``task_always_eager``)."""
+        return bool(self.conf.task_always_eager)
+
+    @made_once
+    def accept_content(self) -> frozenset[str]:
+        """MIME types that its workers decode."""
+        return self.serializers.accept_set(self.conf.accept_content)
+
+    @made_once
+    def annotations(self) -> list[Any]:
+        """What ``task_annotations`` says."""
+        return compile_annotations(self.conf.task_annotations)
+
+    @made_once
+    def timezone(self) -> tzinfo:
+        """Time zone of its dates."""
+        conf = self.conf
+        if conf.timezone:
+            return get_timezone(conf.timezone)
+        if conf.enable_utc:
+            return UTC
+        return cast("tzinfo", datetime.now().astimezone().tzinfo)
+
+    @property
+    def serializers(self) -> SerializerRegistry:
+        """The serializers it knows."""
+        return registry
+
+    @property
+    def name(self) -> str:
+        """Name of the file of the embedded broker: ``main``, or ``default``."""
+        return self.main or "default"
+
+    def default_url(self) -> str:
+        """The broker of an app that configures none."""
+        return EMBEDDED_URL
+
+    def now(self) -> datetime:
+        """Now, in its time zone."""
+        return datetime.now(self.timezone)
+
+    @property
+    def oid(self) -> str:
+        """Id of this process and thread in messages."""
+        return self.sessions.oid
+
+    @property
+    def thread_oid(self) -> str:
+        """The same: one id per thread."""
+        return self.sessions.oid
+
+    def select_queues(self, queues: str | Iterable[str] | None = None) -> None:
+        """Consume from these queues only."""
+        self.queues.select(queues)
+
+    @made_once
+    def AsyncResult(self) -> type[AsyncResultBase[Any]]:
+        """`AsyncResult`, bound to this app."""
+        return type("AsyncResult", (AsyncResultBase,), {"app": self, "__module__": AsyncResultBase.__module__})
+
+    @made_once
+    def GroupResult(self) -> type[GroupResultBase]:
+        """`GroupResult`, bound to this app."""
+        return type("GroupResult", (GroupResultBase,), {"_app": self, "__module__": GroupResultBase.__module__})
+
+    @made_once
+    def ResultSet(self) -> type[ResultSetBase]:
+        """`ResultSet`, bound to this app."""
+        return type("ResultSet", (ResultSetBase,), {"_app": self, "__module__": ResultSetBase.__module__})

@@ -1,0 +1,74 @@
+"""Result backends: one port, and a driver for each kind of store.  `open_backend` is the table of URL schemes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultBackend, ResultRecord
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.suggest import closest
+from celeriac.utils.url import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "BackendCapabilities",
+    "BackendOptions",
+    "ResultBackend",
+    "ResultRecord",
+    "open_backend",
+]
+
+SCHEMES = ("cache+memory", "db", "disabled", "memory", "redis", "rediss", "rpc", "sqlite")
+
+
+def open_backend(url: str, options: BackendOptions | None = None) -> ResultBackend:
+    """Make a result backend of its URL. Connects to nothing yet.
+
+    Args:
+        url: ``scheme://…``, or an alias such as ``rpc`` or ``redis``.
+        options: Settings common to all drivers.
+
+    Raises:
+        ImproperlyConfigured: The scheme is unknown, the URL malformed, or the driver's package missing.
+    """
+    scheme = url.partition("://")[0]
+    return _factory(scheme, url)(url, options or BackendOptions())
+
+
+def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBackend]:
+    """Import the driver of a scheme; drivers load nothing until they are asked for."""
+    if scheme in ("memory", "cache+memory"):
+        from celeriac.backend.memory import MemoryBackend
+
+        return MemoryBackend
+    if scheme == "disabled":
+        from celeriac.backend.disabled import DisabledBackend
+
+        return DisabledBackend
+    if scheme == "sqlite":
+        from celeriac.backend.sqlite import SQLiteBackend
+
+        return SQLiteBackend
+    if scheme in ("redis", "rediss", "redis+socket"):
+        from celeriac.backend.redis import RedisBackend
+
+        return RedisBackend
+    if scheme == "rpc":
+        from celeriac.backend.rpc import RPCBackend
+
+        return RPCBackend
+    if scheme == "database" or scheme.startswith("db"):
+        from celeriac.backend.database import DatabaseBackend
+
+        return DatabaseBackend
+    if scheme == "sentinel":
+        raise ImproperlyConfigured(
+            "result_backend names Redis Sentinel, which is not supported; name the primary: redis://host:6379/0"
+        )
+    meant = closest(scheme, SCHEMES, similarity=0.7)
+    hint = f"did you mean {meant}? Known" if meant else "known"
+    raise ImproperlyConfigured(
+        f"result_backend {redact(url)!r} has the unknown scheme {scheme!r}; {hint} are: {', '.join(SCHEMES)}"
+    )

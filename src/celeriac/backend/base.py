@@ -1,0 +1,160 @@
+"""The port every result backend implements, and the record it keeps.  It holds no driver code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+
+@dataclass(slots=True)
+class ResultRecord:
+    """What is known about one task.
+
+    Attributes:
+        task_id: The task.
+        status: Its state.
+        result: Return value; the exception for FAILURE, RETRY and REVOKED; user data for custom states.
+        traceback: Text of the traceback, or None.
+        children: Result tuples of the tasks it started, or None when stored outside of a request.
+        date_done: ISO-8601 time of completion with offset, or None while it is not ready.
+        group_id: Group it belongs to; left out of the stored form when None.
+        parent_id: Task that started it; left out when None.
+        extra: Further top-level fields of the stored form (``result_extended``, stamps).
+        reply_to: Where the client waits; used by ``rpc://`` alone, never stored.
+        correlation_id: Ditto.
+    """
+
+    task_id: str
+    status: str
+    result: Any = None
+    traceback: str | None = None
+    children: list[Any] | None = None
+    date_done: str | None = None
+    group_id: str | None = None
+    parent_id: str | None = None
+    extra: dict[str, Any] | None = None
+    reply_to: str | None = None
+    correlation_id: str | None = None
+
+
+@dataclass(slots=True, frozen=True)
+class BackendOptions:
+    """What every backend is told when it is opened.
+
+    Attributes:
+        serializer: Name of the serializer (``result_serializer``).
+        accept: Content types that may be read (``result_accept_content`` or ``accept_content``).
+        compression: ``result_compression``.
+        expires: Seconds a result is kept; None keeps it for ever (``result_expires``).
+        failure_expires: The same for FAILURE, None uses `expires` (``result_failure_expires``).
+        persistent: ``result_persistent``.
+        timeout: Seconds for one operation.
+        connect_timeout: Seconds to establish a connection.
+        transport_options: ``result_backend_transport_options``.
+        settings: The app's settings, for drivers with settings of their own (``redis_*``, ``database_*``).
+        app_name: Name of the application; it names the file of the embedded store.
+    """
+
+    serializer: str = "json"
+    accept: frozenset[str] = frozenset({"application/json"})
+    compression: str | None = None
+    expires: float | None = 86400.0
+    failure_expires: float | None = None
+    persistent: bool | None = None
+    timeout: float = 10.0
+    connect_timeout: float = 4.0
+    transport_options: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    app_name: str = "default"
+
+
+@dataclass(slots=True, frozen=True)
+class BackendCapabilities:
+    """What a backend can do.
+
+    Attributes:
+        name: The URL scheme it is known by.
+        enabled: False only for ``disabled://``.
+        persistent: A result can be read more than once and by others than the caller.
+        expires: It drops expired results by itself; False needs `ResultBackend.sweep`.
+        groups: It can save groups.
+        chords: It can join chords.
+        in_process: Its results are visible to this process only.
+    """
+
+    name: str
+    enabled: bool = True
+    persistent: bool = True
+    expires: bool = True
+    groups: bool = True
+    chords: bool = True
+    in_process: bool = False
+
+
+class ResultBackend(Protocol):
+    """A result store.  Thread-safe: drivers keep a connection per thread, or lock; safe to use after a fork.
+
+    Every method is bounded by ``BackendOptions.timeout`` and raises `BackendError` subclasses, or
+    `OperationalError` when the store cannot be reached.
+    """
+
+    @property
+    def capabilities(self) -> BackendCapabilities: ...
+
+    @property
+    def url(self) -> str:
+        """The URL with its password masked, fit for logs."""
+        ...
+
+    def expect(self, task_ids: Sequence[str]) -> str | None:
+        """Prepare for results of tasks about to be published.
+
+        Returns:
+            The ``reply_to`` to publish with, when results come as messages (``rpc://``); else None.
+        """
+        ...
+
+    def store_many(self, records: Sequence[ResultRecord]) -> None:
+        """Store, in order. A stored SUCCESS is never overwritten by another state."""
+        ...
+
+    def load_many(self, task_ids: Sequence[str]) -> dict[str, ResultRecord]:
+        """What is stored; unknown ids are missing from the answer."""
+        ...
+
+    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
+        """Yield the record of each task as it becomes ready, until all have.
+
+        Waits by notification, never by polling at a fixed interval.  Leaves nothing subscribed behind.
+
+        Raises:
+            celeriac.exceptions.TimeoutError: Some are not ready after ``timeout`` seconds.
+        """
+        ...
+
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        """Delete."""
+        ...
+
+    def save_group(self, group_id: str, result: Any) -> None:
+        """Store the tuple form of a GroupResult."""
+        ...
+
+    def load_group(self, group_id: str) -> Any | None:
+        """The tuple form of a GroupResult, or None."""
+        ...
+
+    def delete_group(self, group_id: str) -> None:
+        """Delete a saved group."""
+        ...
+
+    def sweep(self) -> int:
+        """Delete what has expired; returns how much. Only for backends that cannot do it by themselves."""
+        ...
+
+    def close(self) -> None:
+        """Drop every connection. The backend may be used again afterwards."""
+        ...

@@ -1,0 +1,156 @@
+"""Results in this process, shared by URL; the reference implementation of the port.
+
+It shows nothing to other processes.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from celeriac import states
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
+from celeriac.backend.codec import ResultCodec
+from celeriac.backend.retention import expiry
+from celeriac.backend.watching import watch_by_reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Sequence
+
+#: Stores between two searches for expired results.
+_SWEEP_EVERY = 1000
+
+
+class _Stored(NamedTuple):
+    status: str
+    data: bytes
+    expires_at: float | None
+
+    def is_expired(self, now: float) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+
+class ResultStore:
+    """The results of one URL. Every attribute is guarded by `lock`."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.results: dict[str, _Stored] = {}
+        self.groups: dict[str, _Stored] = {}
+        self.waiting: dict[str, list[threading.Event]] = {}
+        self.stores = 0
+
+
+_stores: dict[str, ResultStore] = {}
+_stores_lock = threading.Lock()
+
+
+class MemoryBackend:
+    """Results in this process: ``memory://`` or ``memory://any-name``; equal URLs share their results.
+
+    They are kept in their stored form, so that what comes out is what another backend would give.
+
+    Args:
+        url: The URL; ``cache+memory://`` is another name for ``memory://``.
+        options: Settings common to all drivers.
+        clock: Unix time in seconds, for tests of expiry.
+    """
+
+    def __init__(
+        self, url: str, options: BackendOptions | None = None, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.url = url.removeprefix("cache+")
+        self.options = options or BackendOptions()
+        self.capabilities = BackendCapabilities("memory", in_process=True)
+        self._codec = ResultCodec(self.options)
+        self._clock = clock
+        with _stores_lock:
+            self._store = _stores.setdefault(self.url.rstrip("/"), ResultStore())
+
+    def expect(self, task_ids: Sequence[str]) -> str | None:
+        return None
+
+    def store_many(self, records: Sequence[ResultRecord]) -> None:
+        encoded = [(record, self._codec.encode(record)) for record in records]
+        store, now = self._store, self._clock()
+        with store.lock:
+            for record, data in encoded:
+                previous = store.results.get(record.task_id)
+                if previous is not None and _is_final(previous, record.status, now):
+                    continue
+                expires_at = expiry(self.options, record.status, now)
+                store.results[record.task_id] = _Stored(record.status, data, expires_at)
+                for event in store.waiting.get(record.task_id, ()):
+                    event.set()
+            store.stores += len(records)
+            if store.stores >= _SWEEP_EVERY:
+                self.sweep()
+
+    def load_many(self, task_ids: Sequence[str]) -> dict[str, ResultRecord]:
+        now = self._clock()
+        with self._store.lock:
+            found = {id_: self._store.results[id_] for id_ in task_ids if id_ in self._store.results}
+        return {
+            id_: self._codec.decode(stored.data, id_) for id_, stored in found.items() if not stored.is_expired(now)
+        }
+
+    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
+        news = threading.Event()
+
+        def wait(seconds: float | None) -> None:
+            news.wait(seconds)
+            news.clear()
+
+        waiting = self._store.waiting
+        with self._store.lock:
+            for task_id in task_ids:
+                waiting.setdefault(task_id, []).append(news)
+        try:
+            yield from watch_by_reading(task_ids, timeout=timeout, load_many=self.load_many, wait=wait)
+        finally:
+            with self._store.lock:
+                for task_id in task_ids:
+                    waiting[task_id].remove(news)
+                    if not waiting[task_id]:
+                        del waiting[task_id]
+
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        with self._store.lock:
+            for task_id in task_ids:
+                self._store.results.pop(task_id, None)
+
+    def save_group(self, group_id: str, result: Any) -> None:
+        data, now = self._codec.encode_value(result), self._clock()
+        with self._store.lock:
+            self._store.groups[group_id] = _Stored("", data, expiry(self.options, None, now))
+
+    def load_group(self, group_id: str) -> Any | None:
+        with self._store.lock:
+            stored = self._store.groups.get(group_id)
+        if stored is None or stored.is_expired(self._clock()):
+            return None
+        return self._codec.decode_value(stored.data)
+
+    def delete_group(self, group_id: str) -> None:
+        with self._store.lock:
+            self._store.groups.pop(group_id, None)
+
+    def sweep(self) -> int:
+        now, removed = self._clock(), 0
+        with self._store.lock:
+            self._store.stores = 0
+            for kept in (self._store.results, self._store.groups):
+                expired = [id_ for id_, stored in kept.items() if stored.is_expired(now)]
+                removed += len(expired)
+                for id_ in expired:
+                    del kept[id_]
+        return removed
+
+    def close(self) -> None:
+        """There is no connection; the results stay for others of the same URL."""
+
+
+def _is_final(stored: _Stored, status: str, now: float) -> bool:
+    """A stored SUCCESS stays, unless it has expired."""
+    return stored.status == states.SUCCESS != status and not stored.is_expired(now)

@@ -1,0 +1,321 @@
+"""Results in Redis, under Celery's keys; waiting for them by pub/sub.
+
+Chords are counted elsewhere; what a stored payload looks like is `codec`'s business.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from celeriac import states
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
+from celeriac.backend.codec import ResultCodec
+from celeriac.backend.redis_watch import Watcher
+from celeriac.drivers.resp import ReplyError, RespConnection, refine
+from celeriac.drivers.resp_params import RespParams, params_from_url
+from celeriac.drivers.resp_pool import RespPool
+from celeriac.exceptions import BackendStoreError
+from celeriac.utils.digests import sha1_hex
+from celeriac.utils.url import parse_url, redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+
+CAPABILITIES = BackendCapabilities(name="redis")
+
+TASK_PREFIX = "celery-task-meta-"
+GROUP_PREFIX = "celery-taskset-meta-"
+#: The server's own bound of a value.
+_MAX_VALUE = 512 * 1024 * 1024
+#: Bytes and records in one command.
+_PART_SIZE, _PART_LENGTH = 4 << 20, 1000
+
+# STORE: store results and tell those who wait.
+#   KEYS: result keys.  ARGV: bytes that mark a stored SUCCESS, the last position at which they may be;
+#   then of each key its time to live in ms ('0' is for ever), '1' to keep a stored SUCCESS, the payload.
+#   Returns how many were stored.  Atomic.
+_STORE = """
+local mark, last, stored = ARGV[1], tonumber(ARGV[2]), 0
+for i, key in ipairs(KEYS) do
+  local ttl, guarded, payload = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
+  if guarded == '0' or not string.find(redis.call('GETRANGE', key, 0, last), mark, 1, true) then
+    if ttl == '0' then
+      redis.call('SET', key, payload)
+    else
+      redis.call('SET', key, payload, 'PX', ttl)
+    end
+    redis.call('PUBLISH', key, payload)
+    stored = stored + 1
+  end
+end
+return stored
+"""
+_STORE_SHA = sha1_hex(_STORE)
+
+#: Transport options of other drivers, and of Celery's retries, whose place the worker's own take.
+_IGNORED_OPTIONS = frozenset(
+    {
+        "additional_connection_errors",
+        "global_keyprefix",
+        "min_other_sentinels",
+        "result_chord_ordered",
+        "retry_policy",
+        "visibility_timeout",
+    }
+)
+
+
+class RedisBackend:
+    """A result store.
+
+    Args:
+        url: ``redis://``, ``rediss://``, ``redis+socket://``, or ``redis`` with the settings ``redis_host`` and so on.
+        options: Settings common to all backends.
+
+    Raises:
+        ImproperlyConfigured: The URL or an option cannot be used.
+    """
+
+    def __init__(self, url: str, options: BackendOptions | None = None) -> None:
+        self._options = options or BackendOptions()
+        self._url = redact(url)
+        self._params = _params(url, self._options)
+        self._codec = ResultCodec(self._options)
+        self._prefix = _key_prefix(self._options.transport_options.get("global_keyprefix"))
+        self._task_prefix = f"{self._prefix}{TASK_PREFIX}"
+        self._ttl = _milliseconds(self._options.expires)
+        failure = self._options.failure_expires
+        self._failure_ttl = self._ttl if failure is None else _milliseconds(failure)
+        self._pool = RespPool(self._params)
+        self._watch_pid = 0
+        self._watch: Watcher | None = None
+
+    @property
+    def capabilities(self) -> BackendCapabilities:
+        return CAPABILITIES
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    def expect(self, task_ids: Sequence[str]) -> str | None:
+        return None
+
+    # --- storing
+
+    def store_many(self, records: Sequence[ResultRecord]) -> None:
+        keys: list[str] = []
+        values: list[bytes | str] = []
+        size, parts = 0, []
+        for record in records:
+            payload = self._encode(record)
+            size += len(payload)
+            keys.append(self._task_prefix + record.task_id)
+            status = record.status
+            ttl = self._failure_ttl if status == states.FAILURE else self._ttl
+            values += (ttl, "0" if status == states.SUCCESS else "1", payload)
+            if size >= _PART_SIZE or len(keys) >= _PART_LENGTH:
+                parts.append((keys, values))
+                size, keys, values = 0, [], []
+        if keys:
+            parts.append((keys, values))
+        for keys, values in parts:
+            self._store(keys, values)
+
+    def _encode(self, record: ResultRecord) -> bytes:
+        payload = self._codec.encode(record)
+        if len(payload) > _MAX_VALUE:
+            raise BackendStoreError(
+                f"the result of task {record.task_id} has {len(payload):,} bytes, but Redis keeps at most "
+                f"{_MAX_VALUE:,}; return a reference to the data instead",
+                state=record.status,
+                task_id=record.task_id,
+            )
+        return payload
+
+    def _store(self, keys: list[str], values: list[bytes | str]) -> None:
+        mark = self._codec.success_mark
+        if mark is None and "1" in values[1::3]:
+            self._pool.run(lambda connection: self._store_checked(connection, keys, values))
+            return
+        bytes_, last = mark or (b"", 0)
+        arguments = (len(keys), *keys, bytes_, last, *values)
+        self._pool.run(lambda connection: self._run_store(connection, arguments))
+
+    def _run_store(self, connection: RespConnection, arguments: tuple[Any, ...]) -> None:
+        try:
+            connection.execute("EVALSHA", _STORE_SHA, *arguments)
+        except ReplyError as error:
+            if error.code != "NOSCRIPT":
+                raise self._refused(error, "to store results") from error
+            self._execute(connection, "EVAL", _STORE, *arguments)
+
+    def _store_checked(self, connection: RespConnection, keys: list[str], values: list[bytes | str]) -> None:
+        """Store where a SUCCESS can be told by decoding it only: look, then store unless something changed."""
+        while True:
+            self._execute(connection, "WATCH", *keys)
+            present = self._execute(connection, "MGET", *keys)
+            kept_keys: list[str] = []
+            kept: list[bytes | str] = []
+            for position, (key, data) in enumerate(zip(keys, present, strict=True)):
+                ttl, guarded, payload = values[3 * position : 3 * position + 3]
+                if guarded == "1" and data is not None and self._is_success(data, key):
+                    continue
+                kept_keys.append(key)
+                kept += (ttl, "0", payload)
+            commands = [
+                ("MULTI",),
+                ("EVAL", _STORE, len(kept_keys), *kept_keys, b"", 0, *kept),
+                ("EXEC",),
+            ]
+            replies = connection.pipeline(commands)
+            for reply in replies:
+                if isinstance(reply, ReplyError):
+                    raise self._refused(reply, "to store results")
+            if replies[-1] is not None:
+                return
+
+    def _is_success(self, data: bytes, key: str) -> bool:
+        return self._codec.decode(data, key).status == states.SUCCESS
+
+    # --- reading
+
+    def load_many(self, task_ids: Sequence[str]) -> dict[str, ResultRecord]:
+        found: dict[str, ResultRecord] = {}
+        for start in range(0, len(task_ids), _PART_LENGTH):
+            part = task_ids[start : start + _PART_LENGTH]
+            keys = [self._task_prefix + task_id for task_id in part]
+            for task_id, data in zip(part, self._command("MGET", *keys), strict=True):
+                if data is not None:
+                    found[task_id] = self._codec.decode(data, task_id)
+        return found
+
+    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        pending = {(self._task_prefix + task_id).encode(): task_id for task_id in task_ids}
+        if not pending:
+            return
+        watcher = self._watcher()
+        waiter = watcher.open([self._task_prefix + task_id for task_id in task_ids], deadline)
+        try:
+            while pending:
+                for key, data in watcher.wait(waiter, deadline):
+                    if key not in pending:
+                        continue
+                    record = self._codec.decode(data, pending[key])
+                    if record.status in states.READY_STATES:
+                        del pending[key]
+                        yield record
+        finally:
+            watcher.close(waiter)
+
+    def _watcher(self) -> Watcher:
+        watcher = self._watch
+        if watcher is None or self._watch_pid != os.getpid():
+            # After a fork the parent's lock may be held for ever, and its connection is not ours.
+            watcher = self._watch = Watcher(self._params)
+            self._watch_pid = os.getpid()
+        return watcher
+
+    # --- the rest
+
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        for start in range(0, len(task_ids), _PART_LENGTH):
+            self._command("DEL", *[self._task_prefix + id_ for id_ in task_ids[start : start + _PART_LENGTH]])
+
+    def save_group(self, group_id: str, result: Any) -> None:
+        key, data = self._group_key(group_id), self._codec.encode_value({"result": result})
+        if self._ttl == "0":
+            self._command("SET", key, data)
+        else:
+            self._command("SET", key, data, "PX", self._ttl)
+
+    def load_group(self, group_id: str) -> Any | None:
+        data = self._command("GET", self._group_key(group_id))
+        if data is None:
+            return None
+        meta = self._codec.decode_value(data)
+        return meta.get("result") if isinstance(meta, dict) else None
+
+    def delete_group(self, group_id: str) -> None:
+        self._command("DEL", self._group_key(group_id))
+
+    def _group_key(self, group_id: str) -> str:
+        return f"{self._prefix}{GROUP_PREFIX}{group_id}"
+
+    def sweep(self) -> int:
+        """Nothing to do: the server drops what has expired."""
+        return 0
+
+    def close(self) -> None:
+        self._pool.close()
+        if self._watch is not None and self._watch_pid == os.getpid():
+            self._watch.disconnect()
+
+    def _command(self, *command: Any) -> Any:
+        return self._pool.run(lambda connection: self._execute(connection, *command))
+
+    def _execute(self, connection: RespConnection, *command: Any) -> Any:
+        try:
+            return connection.execute(*command)
+        except ReplyError as error:
+            raise self._refused(error, f"{command[0]}") from error
+
+    def _refused(self, error: ReplyError, what: str) -> Exception:
+        return refine(error, f"Redis at {self._params.address} refused {what}")
+
+
+def _milliseconds(seconds: float | None) -> str:
+    """A time to live as the server takes it; ``"0"`` is for ever, as in Celery."""
+    return "0" if not seconds else str(max(int(seconds * 1000), 1))
+
+
+def _key_prefix(prefix: Any) -> str:
+    """``global_keyprefix``; an underscore separates it unless it ends in a separator, as in Celery."""
+    text = str(prefix or "")
+    return text if not text or text[-1] in ":_-." else f"{text}_"
+
+
+def _params(url: str, options: BackendOptions) -> RespParams:
+    settings = options.settings
+    full = url if "://" in url else f"{url}://"
+    parts = parse_url(full)
+    connect_timeout = settings.get("redis_socket_connect_timeout") or options.connect_timeout
+    given = {key: value for key, value in options.transport_options.items() if key not in _IGNORED_OPTIONS}
+    for name, option in _SETTINGS.items():
+        if settings.get(name) is not None:
+            given.setdefault(option, settings[name])
+    params = params_from_url(
+        full,
+        connect_timeout=float(connect_timeout),
+        timeout=min(options.timeout, float(settings.get("redis_socket_timeout") or options.timeout)),
+        tls=settings.get("redis_backend_use_ssl") or False,
+        options=given,
+    )
+    fallback = _fallbacks(settings, has_database=bool(parts.path or parts.query.get("db")))
+    absent = {"host": not parts.host, "port": parts.port is None, "db": True}
+    absent |= {"username": params.username is None, "password": params.password is None}
+    return replace(params, **{key: value for key, value in fallback.items() if absent[key]})
+
+
+_SETTINGS: Mapping[str, str] = {
+    "redis_backend_credential_provider": "credential_provider",
+    "redis_client_name": "client_name",
+    "redis_max_connections": "max_connections",
+    "redis_socket_keepalive": "socket_keepalive",
+}
+
+
+def _fallbacks(settings: Mapping[str, Any], *, has_database: bool) -> dict[str, Any]:
+    """Parts of the address that settings give where the URL leaves them out."""
+    converters: dict[str, Callable[[Any], Any]] = {"host": str, "port": int, "username": str, "password": str}
+    if not has_database:
+        converters["db"] = int
+    return {
+        name: convert(settings[f"redis_{name}"])
+        for name, convert in converters.items()
+        if settings.get(f"redis_{name}") is not None
+    }

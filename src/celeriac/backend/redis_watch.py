@@ -1,0 +1,297 @@
+"""Waiting for results on Redis: one connection per process, shared by all its threads.
+
+A thread that waits reads the connection itself; when several wait, one of them reads for all, and hands the reading
+over to another when it has what it came for.  What a payload means is not known here.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from celeriac.drivers.resp import Push, ReplyError, RespConnection, pack_command, refine
+from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost, SessionRefused, TimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from celeriac.drivers.resp_params import RespParams
+
+#: Keys in one command.
+_CHUNK = 1000
+#: Seconds to try to reach the server again after the connection broke.
+RECONNECT_FOR = 30.0
+_FOREVER = float("inf")
+
+
+class Waiter:
+    """One wait for some keys.
+
+    Attributes:
+        keys: Keys, which are channels too, that still have to be watched.
+    """
+
+    __slots__ = ("_signal", "keys", "news")
+
+    def __init__(self, keys: Iterable[str]) -> None:
+        self.keys = dict.fromkeys(key.encode() for key in keys)
+        self.news: deque[tuple[bytes, bytes]] = deque()
+        self._signal: threading.Event | None = None
+
+    def signal(self) -> None:
+        """End a `sleep`."""
+        if self._signal is not None:
+            self._signal.set()
+
+    def prepare(self) -> threading.Event:
+        """An event that the next `signal` sets. Called with the watcher's lock held."""
+        if self._signal is None:
+            self._signal = threading.Event()
+        self._signal.clear()
+        return self._signal
+
+
+class Watcher:
+    """Tells threads what is stored under keys, now and whenever it changes.
+
+    Args:
+        params: Where the server is.
+    """
+
+    def __init__(self, params: RespParams) -> None:
+        self._params = params
+        # Guards everything below, and every use of the connection but waiting for it to become readable.
+        self._lock = threading.Lock()
+        self._connection: RespConnection | None = None
+        self._watching: dict[bytes, list[Waiter]] = {}
+        #: Whose question each reply on its way answers, and the keys it asked for.
+        self._asked: deque[tuple[Waiter, Sequence[bytes]]] = deque()
+        self._reader: Waiter | None = None
+        self._idle: list[Waiter] = []
+        #: Waiters given up. The garbage collector may do so while this very thread holds the lock.
+        self._given_up: deque[Waiter] = deque()
+
+    def open(self, keys: Iterable[str], deadline: float) -> Waiter:
+        """Begin to watch keys. What is stored under them already arrives like a change.
+
+        Raises:
+            OperationalError: The server cannot be reached.
+        """
+        waiter = Waiter(keys)
+        with self._locked():
+            known = set(self._watching)
+            for key in waiter.keys:
+                self._watching.setdefault(key, []).append(waiter)
+            try:
+                if self._connection is not None and self._connection.lost is None:
+                    try:
+                        self._ask(self._connection, waiter, [key for key in waiter.keys if key not in known])
+                        return waiter
+                    except SessionLost:
+                        # An idle connection that the server closed: the next one asks for everybody.
+                        pass
+                if self._reader is None:
+                    self._connect(deadline)
+            except BaseException:
+                self._forget(waiter)
+                raise
+        return waiter
+
+    def wait(self, waiter: Waiter, deadline: float) -> list[tuple[bytes, bytes]]:
+        """Wait for news about a waiter's keys.
+
+        Returns:
+            Pairs of key and payload.
+
+        Raises:
+            celeriac.exceptions.TimeoutError: None came in time.
+            OperationalError: The server cannot be reached any more.
+        """
+        while True:
+            with self._locked():
+                if waiter.news:
+                    news = list(waiter.news)
+                    waiter.news.clear()
+                    return news
+                reads = self._reader is None
+                if reads:
+                    self._reader = waiter
+                else:
+                    event = waiter.prepare()
+                    self._idle.append(waiter)
+            if time.monotonic() >= deadline:
+                self._leave(waiter)
+                raise TimeoutError("The operation timed out.")
+            try:
+                if reads:
+                    self._read(deadline)
+                else:
+                    event.wait(_remaining(deadline))
+            finally:
+                self._leave(waiter)
+
+    def close(self, waiter: Waiter) -> None:
+        """Stop watching; leaves nothing subscribed. May be called by the garbage collector."""
+        self._given_up.append(waiter)
+        if self._lock.acquire(blocking=False):
+            self._release()
+
+    def _release(self) -> None:
+        """Give the lock back, having forgotten the waiters given up meanwhile."""
+        while True:
+            try:
+                while self._given_up:
+                    self._unsubscribe(self._forget(self._given_up.popleft()))
+            finally:
+                self._lock.release()
+            # One that came after the look and found the lock taken is left to whoever comes next: us.
+            if not self._given_up or not self._lock.acquire(blocking=False):
+                return
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self._lock.acquire()
+        try:
+            yield
+        finally:
+            self._release()
+
+    def _unsubscribe(self, keys: Sequence[bytes]) -> None:
+        connection = self._connection
+        if connection is None or connection.lost is not None or not keys:
+            return
+        data = b"".join(pack_command(("UNSUBSCRIBE", *chunk)) for chunk in _chunks(keys))
+        try:
+            connection.send(data, time.monotonic() + self._params.timeout)
+        except SessionLost:
+            # Its subscriptions went with it.
+            pass
+
+    def disconnect(self) -> None:
+        """Close the connection. It is opened again when needed."""
+        with self._locked():
+            if self._connection is not None:
+                self._connection.wake()
+                if self._reader is None:
+                    self._connection.close()
+                    self._connection = None
+
+    # --- with the lock held
+
+    def _forget(self, waiter: Waiter) -> list[bytes]:
+        """Drop a waiter; returns the keys nobody watches any more."""
+        gone = []
+        for key in waiter.keys:
+            others = self._watching.get(key)
+            if others is not None and waiter in others:
+                others.remove(waiter)
+                if not others:
+                    del self._watching[key]
+                    gone.append(key)
+        return gone
+
+    def _connect(self, deadline: float) -> None:
+        """Open the connection and ask for everything that is watched."""
+        if self._connection is not None:
+            self._connection.close()
+        limit = time.monotonic() + self._params.connect_timeout
+        self._connection = None
+        connection = RespConnection(self._params, deadline=min(limit, max(deadline, time.monotonic() + 0.05)))
+        if connection.protocol < 3:
+            connection.close()
+            raise ImproperlyConfigured(
+                f"Redis at {self._params.address} does not speak RESP3, which waiting for results needs; "
+                "use Redis 6 or later"
+            )
+        connection.enable_wake()
+        self._asked.clear()
+        waiters = dict.fromkeys(waiter for waiters in self._watching.values() for waiter in waiters)
+        for waiter in waiters:
+            self._ask(connection, waiter, list(waiter.keys))
+        self._connection = connection
+
+    def _ask(self, connection: RespConnection, waiter: Waiter, subscribe: Sequence[bytes]) -> None:
+        """Subscribe, then read: what changes in between is told twice rather than never."""
+        parts = [pack_command(("SUBSCRIBE", *chunk)) for chunk in _chunks(subscribe)]
+        asked = []
+        for chunk in _chunks(list(waiter.keys)):
+            parts.append(pack_command(("MGET", *chunk)))
+            asked.append((waiter, chunk))
+        connection.send(b"".join(parts), time.monotonic() + self._params.timeout)
+        self._asked.extend(asked)
+
+    def _take_in(self, items: Sequence[object]) -> None:
+        for item in items:
+            if isinstance(item, Push):
+                if item[0] == b"message":
+                    for waiter in self._watching.get(item[1], ()):
+                        waiter.news.append((item[1], item[2]))
+                        waiter.signal()
+            elif isinstance(item, ReplyError):
+                raise refine(item, f"Redis at {self._params.address} refused to be watched")
+            elif isinstance(item, list) and self._asked:
+                waiter, keys = self._asked.popleft()
+                found = [(key, value) for key, value in zip(keys, item, strict=True) if value is not None]
+                waiter.news.extend(found)
+                if found:
+                    waiter.signal()
+
+    # --- reading
+
+    def _read(self, deadline: float) -> None:
+        """Read for everybody until something came. The lock is not held meanwhile."""
+        connection = self._connection
+        if connection is None or connection.lost is not None:
+            self._reconnect(deadline)
+            return
+        try:
+            if connection.wait_readable(deadline):
+                with self._locked():
+                    self._take_in(connection.receive_ready())
+        except SessionLost:
+            self._reconnect(deadline)
+        except BaseException:
+            # KeyboardInterrupt, for one: what had been read is lost with this connection, and asked for again.
+            connection.close()
+            raise
+
+    def _reconnect(self, deadline: float) -> None:
+        give_up = min(deadline, time.monotonic() + RECONNECT_FOR)
+        delay = 0.02
+        while True:
+            try:
+                with self._locked():
+                    self._connect(deadline)
+                return
+            except SessionRefused:
+                raise
+            except OperationalError:
+                if time.monotonic() + delay >= give_up:
+                    if give_up < deadline:
+                        raise
+                    time.sleep(_remaining(deadline) or 0.0)
+                    return
+                time.sleep(delay * random.uniform(0.5, 1.0))
+                delay = min(delay * 2, 1.0)
+
+    def _leave(self, waiter: Waiter) -> None:
+        """Stop reading, and let another thread that waits do it."""
+        with self._locked():
+            if waiter in self._idle:
+                self._idle.remove(waiter)
+            if self._reader is waiter:
+                self._reader = None
+            if self._reader is None and self._idle:
+                self._idle[0].signal()
+
+
+def _remaining(deadline: float) -> float | None:
+    return None if deadline == _FOREVER else max(deadline - time.monotonic(), 0.0)
+
+
+def _chunks(keys: Sequence[bytes]) -> list[Sequence[bytes]]:
+    return [keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK)]

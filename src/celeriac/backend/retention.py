@@ -1,0 +1,24 @@
+"""How long a result is kept.  Deleting it is the backend's matter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celeriac import states
+
+if TYPE_CHECKING:
+    from celeriac.backend.base import BackendOptions
+
+
+def expiry(options: BackendOptions, status: str | None, now: float) -> float | None:
+    """Unix time at which something stored now expires; None is never.
+
+    Args:
+        options: ``expires`` and ``failure_expires``; 0 is for ever, as in Celery.
+        status: State of the record; None for a saved group.
+        now: Unix time.
+    """
+    seconds = options.expires
+    if status == states.FAILURE and options.failure_expires is not None:
+        seconds = options.failure_expires
+    return now + seconds if seconds else None

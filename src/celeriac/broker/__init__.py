@@ -1,0 +1,92 @@
+"""Brokers: one port, and a driver for each kind of server.  `open_broker` is the table of URL schemes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from celeriac.broker.base import Broker, BrokerCapabilities, BrokerOptions, BrokerSession
+from celeriac.broker.topology import Broadcast, Exchange, Queue, binding
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.suggest import closest
+from celeriac.utils.url import redact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Broadcast",
+    "Broker",
+    "BrokerCapabilities",
+    "BrokerOptions",
+    "BrokerSession",
+    "Exchange",
+    "Queue",
+    "binding",
+    "open_broker",
+]
+
+SCHEMES = (
+    "amqp",
+    "amqps",
+    "librabbitmq",
+    "mariadb",
+    "memory",
+    "mysql",
+    "postgresql",
+    "pyamqp",
+    "redis",
+    "rediss",
+    "redis+socket",
+    "sqlite",
+)
+
+
+def open_broker(url: str, options: BrokerOptions | None = None) -> Broker:
+    """Make a broker of its URL. Connects to nothing yet.
+
+    Args:
+        url: ``scheme://…``; several URLs joined by ``;`` are tried in turn.
+        options: Settings common to all drivers.
+
+    Raises:
+        ImproperlyConfigured: The scheme is unknown, the URL malformed, or the driver's package missing.
+    """
+    scheme = url.partition("://")[0].partition("+")[0] if not url.startswith("redis+socket") else "redis"
+    return _factory(scheme, url)(url, options or BrokerOptions())
+
+
+def _factory(scheme: str, url: str) -> Callable[[str, BrokerOptions], Broker]:
+    """Import the driver of a scheme; drivers load nothing until they are asked for."""
+    if scheme == "memory":
+        from celeriac.broker.memory import MemoryBroker
+
+        return MemoryBroker
+    if scheme == "sqlite":
+        from celeriac.broker.sql.sqlite import SQLiteBroker
+
+        return SQLiteBroker
+    if scheme in ("redis", "rediss"):
+        from celeriac.broker.redis import RedisBroker
+
+        return RedisBroker
+    if scheme in ("amqp", "amqps", "pyamqp", "librabbitmq"):
+        from celeriac.broker.amqp import AMQPBroker
+
+        return AMQPBroker
+    if scheme in ("postgresql", "postgres"):
+        from celeriac.broker.sql.postgresql import PostgreSQLBroker
+
+        return PostgreSQLBroker
+    if scheme in ("mysql", "mariadb"):
+        from celeriac.broker.sql.mysql import MySQLBroker
+
+        return MySQLBroker
+    if scheme == "sentinel":
+        raise ImproperlyConfigured(
+            "broker_url names Redis Sentinel, which is not supported; name the primary: redis://host:6379/0"
+        )
+    meant = closest(scheme, SCHEMES, similarity=0.7)
+    hint = f"did you mean {meant}? Known" if meant else "known"
+    raise ImproperlyConfigured(
+        f"broker_url {redact(url)!r} has the unknown scheme {scheme!r}; {hint} are: {', '.join(SCHEMES)}"
+    )

@@ -1,0 +1,11 @@
+"""The Redis broker: kombu's lists on the wire, claims under leases, delays in the server.
+
+Redis Sentinel and Redis Cluster are not supported.
+"""
+
+from __future__ import annotations
+
+from celeriac.broker.redis.broker import RedisBroker
+from celeriac.broker.redis.session import RedisSession
+
+__all__ = ["RedisBroker", "RedisSession"]

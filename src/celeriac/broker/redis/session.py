@@ -1,0 +1,565 @@
+"""One session with a Redis broker: publishing, claiming under a lease, settling.
+
+Commands and replies are `client`'s, names of keys `layout`'s, and everything atomic is in `scripts`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from celeriac.broker.base import next_session_id
+from celeriac.broker.bindings import check_size
+from celeriac.broker.redis import scripts
+from celeriac.broker.redis.client import Client
+from celeriac.broker.redis.consuming import (
+    Broadcast,
+    Consumption,
+    read_broadcast,
+    read_claims,
+    read_dead_letter,
+)
+from celeriac.broker.redis.publishing import Outbox, Publishing
+from celeriac.drivers.resp import Push, ReplyError, RespConnection, pack_command
+from celeriac.exceptions import (
+    CeleryError,
+    ImproperlyConfigured,
+    OperationalError,
+    PublishTimeout,
+    SessionClosed,
+    SessionLost,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from celeriac.broker.redis.layout import Layout
+    from celeriac.broker.redis.scripts import Script
+    from celeriac.broker.topology import Queue
+    from celeriac.message import DeadLetter, Delivery, Publication
+
+logger = logging.getLogger("celeriac.broker.redis")
+
+#: Messages in one call of a script, so that no call keeps other clients waiting for long.
+PAGE = 1000
+#: Seconds between looks at the queues on a server that cannot notify: at first, and at last.
+_POLL_FIRST, _POLL_LAST = 0.005, 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSettings:
+    """What a session is told.
+
+    Attributes:
+        lease: Seconds after which a silent session's messages return.
+        sweep_interval: Seconds between searches for lapsed sessions.
+        publish_timeout: Seconds for one publish.
+        max_body_size: Largest body in bytes.
+        visibility_timeout: Seconds after which kombu takes a message as abandoned.
+        queue_order: ``round_robin``, ``sorted`` or ``priority`` (the order given).
+    """
+
+    lease: float
+    sweep_interval: float
+    publish_timeout: float
+    max_body_size: int
+    visibility_timeout: float
+    queue_order: str
+
+
+class RedisSession:
+    """A session.
+
+    Args:
+        connection: An open connection, which becomes the session's own.
+        layout: Names of keys.
+        settings: What it is told.
+    """
+
+    def __init__(self, connection: RespConnection, layout: Layout, settings: SessionSettings) -> None:
+        self.session_id = next_session_id()
+        self._connection = connection
+        self._client = Client(connection)
+        self._layout = layout
+        self._settings = settings
+        self._token = uuid.uuid4().hex
+        self._keys = self._make_keys()
+        self._publishing = Publishing(layout)
+        self._consumption: Consumption | None = None
+        self._broadcasts: list[Delivery] = []
+        self._registered = self._closed = False
+        #: The server tells of changes of watched keys; else they are looked at again and again.
+        self._notified = False
+        self._was_full = False
+        self._poll = _POLL_FIRST
+        #: Tags held, oldest first: the order in which `close` returns them.
+        self._held: dict[bytes, None] = {}
+        self._swept_at = self._refreshed_at = float("-inf")
+        connection.enable_wake()
+
+    def _make_keys(self) -> tuple[Any, ...]:
+        layout = self._layout
+        return (
+            6, layout.unacked, layout.unacked_index, layout.sessions, layout.session_prefix + self._token,
+            layout.deliveries, layout.malformed,
+        )  # fmt: skip
+
+    def take_over(self, old: RedisSession) -> bool:
+        """Continue the lease of a session whose connection broke.
+
+        Returns:
+            True when it was still alive; else this session remains a new one.
+        """
+        if not old._registered or old._layout != self._layout:
+            return False
+        token, self._token = self._token, old._token
+        self._keys = self._make_keys()
+        self._end(old._connection)
+        if not self._beat(refresh=False, sweep=False)[0]:
+            self._token = token
+            self._keys = self._make_keys()
+            return False
+        self.session_id, self._held = old.session_id, old._held
+        # Acknowledgements whose reply did not arrive; running them twice changes nothing.
+        for script, arguments in old._client.unanswered():
+            self._client.script(script, *arguments)
+        known = self._held
+        unheard = [tag for tag in self._client.command("HKEYS", self._keys[4]) if tag not in known]
+        self._requeue(unheard, front=True, charge=False)
+        return True
+
+    def _end(self, old: RespConnection) -> None:
+        """Make sure that the server carries out nothing more of a broken connection.
+
+        A claim that it has received but not begun would take messages nobody knows of, under a lease that goes on.
+        """
+        if old.client_id is None:
+            return
+        try:
+            self._client.command("CLIENT", "KILL", "ID", old.client_id)
+        except SessionLost:
+            raise
+        except OperationalError as error:
+            logger.warning("A broken connection could not be ended for certain: %s", error)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise SessionClosed("the session with the Redis broker was closed; open another one")
+
+    def _lost(self) -> SessionLost:
+        self._connection.close()
+        return SessionLost(
+            f"the session was silent for longer than its lease of {self._settings.lease:g} s (or the server lost it); "
+            "what it held belongs to others now"
+        )
+
+    # ------------------------------------------------------------------------------------- publishing
+
+    def declare(self, queues: Sequence[Queue]) -> None:
+        self._check_open()
+        self._send(b"".join(packed := [c for queue in queues for c in self._publishing.declare(queue)]), len(packed))
+
+    def _send(self, data: bytes, count: int, deadline: float | None = None) -> list[Any]:
+        """Run packed commands none of which may fail."""
+        if not count:
+            return []
+        replies = self._client.run(data, count, deadline)
+        for reply in replies:
+            if isinstance(reply, ReplyError) and reply.code != "NOSCRIPT":
+                raise self._client.refused(reply, "a command")
+        return replies
+
+    def publish_many(self, items: Sequence[Publication], *, timeout: float | None = None) -> None:
+        self._check_open()
+        deadline = time.monotonic() + (self._settings.publish_timeout if timeout is None else timeout)
+        items = items if isinstance(items, list) else list(items)
+        for item in items:
+            check_size(item.message, self._settings.max_body_size)
+        position = 0
+        while position < len(items):
+            outbox = Outbox()
+            position = self._publishing.add(outbox, items, position)
+            try:
+                replies = self._send(b"".join(outbox.data), len(outbox.data), deadline)
+                if outbox.scripts:
+                    self._check_scripts(outbox, replies)
+            except SessionLost as error:
+                if isinstance(error.__cause__, TimeoutError):
+                    raise PublishTimeout(
+                        f"publishing {len(items)} messages did not end in time: {error}; "
+                        "each of them may or may not have been accepted"
+                    ) from error
+                raise
+
+    def _check_scripts(self, outbox: Outbox, replies: Sequence[Any]) -> None:
+        for position, (script, arguments, routed) in outbox.scripts.items():
+            reached = self._client.known(script, replies[position], arguments)
+            if not reached and routed is not None and routed.mandatory:
+                destination = routed.destination
+                raise OperationalError(
+                    f"the redis broker has no queue bound to exchange {destination.exchange!r} for routing "
+                    f"key {destination.routing_key!r}; declare a queue with this binding first"
+                )
+
+    # -------------------------------------------------------------------------------------- consuming
+
+    def consume(self, queues: Sequence[Queue]) -> None:
+        self.declare(queues)
+        self._register()
+        before = self._consumption.patterns if self._consumption else {}
+        self._withdraw()
+        self._consumption = Consumption(queues, self._layout, self._settings.queue_order)
+        self._announce()
+        self._subscribe(before.keys(), self._consumption.patterns.keys())
+
+    def _announce(self) -> None:
+        """Say that this session brings the delayed messages of its queues back; true while its lease lasts."""
+        names = self._consumption.names if self._consumption else ()
+        keys = [self._layout.consumers(name) for name in names]
+        keep = max(60, int(4 * self._settings.lease))
+        packed = [pack_command(words) for key in keys for words in (("SADD", key, self._token), ("EXPIRE", key, keep))]
+        self._send(b"".join(packed), len(packed))
+
+    def _withdraw(self) -> None:
+        """Take that back."""
+        names = self._consumption.names if self._consumption else ()
+        packed = [pack_command(("SREM", self._layout.consumers(name), self._token)) for name in names]
+        self._send(b"".join(packed), len(packed))
+
+    def _register(self) -> None:
+        if self._registered:
+            return
+        self._client.script(scripts.REGISTER, *self._keys, self._token, self._settings.lease)
+        # Acknowledgements do not wait for their reply, so that the server should know their script beforehand.
+        self._client.command("SCRIPT", "LOAD", scripts.SETTLE.text)
+        self._registered = True
+        self._warn_of_eviction()
+        self._notified = self._connection.protocol >= 3 and self._track()
+        if not self._notified:
+            logger.warning(
+                "Redis at %s cannot notify of changed keys (CLIENT TRACKING, Redis 6 or later): an idle worker "
+                "looks for messages every %g ms",
+                self._connection.params.address,
+                _POLL_LAST * 1000,
+            )
+
+    def _warn_of_eviction(self) -> None:
+        """Say so when the server is free to drop messages."""
+        try:
+            text = self._client.command("INFO", "memory")
+        except SessionLost:
+            raise
+        except OperationalError:
+            # Not permitted: then nothing is known, and nothing to be said.
+            return
+        facts = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+        policy = facts.get("maxmemory_policy", "noeviction")
+        if policy != "noeviction" and facts.get("maxmemory", "0") != "0":
+            logger.warning(
+                "Redis at %s may delete messages when it runs out of memory (maxmemory-policy %s); "
+                "set maxmemory-policy noeviction",
+                self._connection.params.address,
+                policy,
+            )
+
+    def _track(self) -> bool:
+        try:
+            # Opt-in: a claim reads the same keys, and a busy session would be told of every publish.
+            self._client.command("CLIENT", "TRACKING", "ON", "OPTIN", "NOLOOP")
+        except SessionLost:
+            raise
+        except OperationalError:
+            return False
+        return True
+
+    def _subscribe(self, before: Iterable[bytes], wanted: Iterable[bytes]) -> None:
+        old, new = sorted(set(before) - set(wanted)), sorted(set(wanted) - set(before))
+        if new and self._connection.protocol < 3:
+            raise ImproperlyConfigured(
+                f"Redis at {self._connection.params.address} does not speak RESP3, without which a session "
+                "cannot consume a queue of a fanout exchange; use Redis 6 or later"
+            )
+        commands = [("PUNSUBSCRIBE", *old)] if old else []
+        commands += [("PSUBSCRIBE", *new)] if new else []
+        if commands:
+            # Confirmations are pushes and come before the reply to PING.
+            self._send(b"".join(map(pack_command, [*commands, ("PING",)])), 1)
+
+    def fetch(self, *, limit: int, wait: float) -> list[Delivery]:
+        self._check_open()
+        deadline = time.monotonic() + wait
+        # A session that is kept busy does not ask for notifications, which would come for nothing.
+        watch = wait > 0 and not self._was_full
+        while True:
+            found, due = self._claim(limit, watch=watch)
+            found += self._broadcasts
+            self._broadcasts = []
+            changed = self._read_pushes()
+            self._was_full = len(found) >= limit
+            if found or time.monotonic() >= deadline:
+                return self._settle_unacknowledged(found)
+            if watch and not changed and not self._broadcasts and not self._wait(deadline, due):
+                return []
+            watch = True
+
+    def _claim(self, limit: int, *, watch: bool) -> tuple[list[Delivery], float]:
+        """Claim what is there; returns it and the seconds until a delayed message is due."""
+        consumption = self._consumption
+        if consumption is None or not consumption.names:
+            return [], float("inf")
+        consumption.turn += 1
+        count = len(consumption.names)
+        keys = (6 + len(consumption.claim_keys), *self._keys[1:], *consumption.claim_keys)
+        arguments = (
+            *keys, self._token, limit, count, consumption.steps, consumption.turn % count if not consumption.ordered
+            else 0, int(consumption.ordered), self._settings.lease, *consumption.claim_arguments,
+        )  # fmt: skip
+        data = pack_command(("EVALSHA", scripts.CLAIM.sha, *arguments))
+        if watch and self._notified:
+            # Reading the keys is what makes the server tell of their next change.
+            reply = self._client.run(consumption.watch + data, 3)[2]
+        else:
+            (reply,) = self._client.run(data, 1)
+        reply = self._client.known(scripts.CLAIM, reply, arguments)
+        if len(reply) == 1:
+            if reply[0] == scripts.NOT_ALIVE:
+                raise self._lost()
+            return [], reply[0] / 1000 if reply[0] >= 0 else float("inf")
+        found = read_claims(reply, consumption.names, self.session_id)
+        for delivery in found:
+            self._held[delivery.tag] = None
+        return found, 0.0
+
+    def _read_pushes(self) -> bool:
+        """Take in what the server sent by itself; True if a watched key has changed."""
+        changed = False
+        while (push := self._connection.next_push()) is not None:
+            changed = self._read_push(push) or changed
+        return changed
+
+    def _read_push(self, push: Push) -> bool:
+        if push[0] == b"invalidate":
+            return True
+        if push[0] == b"pmessage" and self._consumption is not None:
+            self._broadcasts += read_broadcast(push, self._consumption.patterns, self.session_id)
+            return True
+        return False
+
+    def _wait(self, deadline: float, due: float) -> bool:
+        """Wait for news, for a delayed message to be due, or for the deadline; False after `wake`."""
+        until = min(deadline, time.monotonic() + due)
+        if not self._notified:
+            until = min(until, time.monotonic() + self._poll)
+            self._poll = min(self._poll * 2, _POLL_LAST)
+        while True:
+            push = self._connection.wait_push(until)
+            if push is None:
+                return not self._connection.take_woken()
+            if self._read_push(push):
+                self._poll = _POLL_FIRST
+                return True
+
+    def _settle_unacknowledged(self, found: list[Delivery]) -> list[Delivery]:
+        consumption = self._consumption
+        if consumption is not None and consumption.unacknowledged:
+            self.ack_many([each for each in found if each.queue in consumption.unacknowledged])
+        return found
+
+    # --------------------------------------------------------------------------------------- settling
+
+    def _mine(self, deliveries: Iterable[Delivery]) -> list[bytes]:
+        """The tags of this session's deliveries."""
+        ours = self.session_id
+        return [each.tag for each in deliveries if each.session_id == ours and type(each.tag) is bytes]
+
+    def _let_go(self, tags: Iterable[bytes]) -> None:
+        """What becomes of these is the server's knowledge now; before it was, they counted as held."""
+        pop = self._held.pop
+        for tag in tags:
+            pop(tag, None)
+
+    def ack_many(self, deliveries: Sequence[Delivery], *, confirm: bool = False) -> None:
+        self._check_open()
+        tags = self._mine(deliveries)
+        if not tags:
+            return
+        if confirm:
+            believed = sum(tag in self._held for tag in tags)
+            if self._client.script(scripts.SETTLE, *self._keys, *tags) < believed:
+                raise self._lost()
+        else:
+            self._client.script_later(scripts.SETTLE, *self._keys, *tags)
+        self._let_go(tags)
+
+    def reject_many(self, deliveries: Sequence[Delivery]) -> None:
+        self._check_open()
+        if tags := self._mine(deliveries):
+            self._client.script(scripts.SETTLE, *self._keys, *tags)
+            self._let_go(tags)
+
+    def requeue_many(self, deliveries: Sequence[Delivery], *, charge: bool = True) -> None:
+        self._check_open()
+        for each in self._mine_broadcast(deliveries):
+            self._client.command("LPUSH", f"{self._layout.prefix}{each.queue}", each.tag.envelope)
+        tags = self._mine(deliveries)
+        # As if never handed out: in front, the oldest last, because the last one pushed is consumed first.
+        self._requeue(tags if charge else tags[::-1], front=not charge, charge=charge)
+
+    def _requeue(self, tags: Sequence[bytes], *, front: bool, charge: bool) -> None:
+        side = "RPUSH" if front else "LPUSH"
+        for start in range(0, len(tags), PAGE):
+            page = tags[start : start + PAGE]
+            self._client.script(scripts.REQUEUE, *self._keys, side, int(charge), *page)
+            self._let_go(page)
+
+    def _mine_broadcast(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
+        return [each for each in deliveries if type(each.tag) is Broadcast and each.session_id == self.session_id]
+
+    def defer_many(self, items: Sequence[tuple[Delivery, float]]) -> None:
+        self._check_open()
+        layout, arguments = self._layout, []
+        due = {id(delivery): not_before for delivery, not_before in items}
+        for each in self._mine_broadcast(delivery for delivery, _ in items):
+            self._client.command("ZADD", layout.delayed(each.queue), due[id(each)], b"0:" + each.tag.envelope)
+        for delivery, not_before in items:
+            for tag in self._mine([delivery]):
+                plain = f"{layout.prefix}{delivery.queue}"
+                arguments.append((tag, not_before, layout.delayed(delivery.queue), plain))
+        self._paged(scripts.DEFER, self._keys, arguments)
+
+    def dead_letter_many(self, items: Sequence[tuple[Delivery, str]]) -> None:
+        self._check_open()
+        arguments = []
+        for delivery, reason in items:
+            for each in self._mine_broadcast([delivery]):
+                self._client.command(
+                    "XADD", self._layout.dead, "*", "queue", each.queue, "reason", reason,
+                    "deliveries", each.deliveries, "envelope", each.tag.envelope,
+                )  # fmt: skip
+            arguments += [(tag, delivery.queue, reason) for tag in self._mine([delivery])]
+        self._paged(scripts.BURY, (7, *self._keys[1:], self._layout.dead), arguments)
+
+    def _paged(self, script: Script, keys: tuple[Any, ...], arguments: Sequence[tuple[Any, ...]]) -> None:
+        for start in range(0, len(arguments), PAGE):
+            page = arguments[start : start + PAGE]
+            self._client.script(script, *keys, *(word for each in page for word in each))
+            self._let_go(each[0] for each in page)
+
+    def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
+        self._check_open()
+        entries = self._client.command("XREVRANGE", self._layout.dead, "+", "-", "COUNT", limit)
+        return [read_dead_letter(entry) for entry in entries]
+
+    # ----------------------------------------------------------------------------------------- leases
+
+    def heartbeat(self) -> None:
+        self._check_open()
+        self._register()
+        settings, now = self._settings, time.monotonic()
+        # A tenth early rather than one whole heartbeat late.
+        sweep = now - self._swept_at >= 0.9 * settings.sweep_interval
+        refresh = now - self._refreshed_at >= settings.visibility_timeout / 4
+        alive, *found = self._beat(refresh=refresh, sweep=sweep)
+        if not alive:
+            raise self._lost()
+        if refresh:
+            self._refreshed_at = now
+        self._declare_again()
+        self._announce()
+        if sweep:
+            self._swept_at = now
+            self._sweep(*found)
+
+    def _beat(self, *, refresh: bool, sweep: bool) -> list[int]:
+        """Extend the lease; returns what the script does."""
+        settings = self._settings
+        answer: list[int] = self._client.script(
+            scripts.HEARTBEAT, *self._keys, self._token, settings.lease, int(refresh), int(sweep),
+            settings.visibility_timeout,
+        )  # fmt: skip
+        return answer
+
+    def _declare_again(self) -> None:
+        """Renew the bindings of consumed queues.
+
+        Somebody may have deleted them, and kombu drops those of expiring queues after a while.
+        """
+        queues = self._consumption.queues if self._consumption else ()
+        packed = [command for queue in queues for command in self._publishing.declare(queue, again=True)]
+        self._send(b"".join(packed), len(packed))
+
+    def _sweep(self, lapsed: int, stale: int) -> None:
+        layout, keys = self._layout, list(self._keys)
+        keys[4] = layout.session_prefix
+        returned, token, cursor = 0, b"", b"0"
+        while lapsed:
+            token, cursor, count = self._client.script(scripts.SWEEP, *keys, token, cursor, PAGE)
+            returned += count
+            if not token and not count:
+                break
+        while stale:
+            count = self._client.script(
+                scripts.RESTORE, 7, *keys[1:], layout.dead, self._settings.visibility_timeout, PAGE,
+                layout.prefix, layout.separator, layout.bindings(""), *layout.steps,
+            )  # fmt: skip
+            returned += count
+            if not count:
+                break
+        if returned:
+            logger.info("Returned %d messages of workers that fell silent to their queues", returned)
+
+    # ---------------------------------------------------------------------------------------- queries
+
+    def purge(self, queue: str) -> int:
+        self._check_open()
+        keys = [self._layout.delayed(queue), *self._layout.lists(queue)]
+        return int(self._client.script(scripts.PURGE, len(keys), *keys))
+
+    def depths(self, queues: Sequence[str]) -> dict[str, int]:
+        self._check_open()
+        lists = [(queue, key) for queue in queues for key in self._layout.lists(queue)]
+        counts = self._send(b"".join(pack_command(("LLEN", key)) for _, key in lists), len(lists))
+        found = dict.fromkeys(queues, 0)
+        for (queue, _), count in zip(lists, counts, strict=True):
+            found[queue] += count
+        return found
+
+    # ------------------------------------------------------------------------------------------- end
+
+    def wake(self) -> None:
+        self._connection.wake()
+
+    def close(self) -> None:
+        if self._closed:
+            return
+        try:
+            if self._connection.lost is None and self._connection.pid == os.getpid():
+                self._release()
+        except CeleryError as error:
+            logger.debug("Closing the session with Redis: %s; its lease returns what it held", error)
+        finally:
+            self._closed = True
+            self._connection.close()
+
+    def _release(self) -> None:
+        self._client.run(b"", 0)
+        self._withdraw()
+        self._requeue(list(self._held)[::-1], front=True, charge=False)
+        if self._registered:
+            self._client.script(scripts.RELEASE, *self._keys, self._token)
+        for queue in self._consumption.queues if self._consumption else ():
+            if queue.auto_delete or queue.exclusive:
+                self._drop(queue)
+
+    def _drop(self, queue: Queue) -> None:
+        layout, members = self._layout, []
+        for bound in queue.all_bindings:
+            exchange = bound.exchange.name
+            member = layout.binding(bound.routing_key, queue.name, topic=bound.exchange.type == "topic")
+            members += [layout.bindings(exchange), member, layout.permanent_bindings(exchange), member]
+        lists = layout.lists(queue.name)
+        self._client.script(scripts.DROP, len(lists), *lists, *members)

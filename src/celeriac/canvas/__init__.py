@@ -1,0 +1,21 @@
+"""Calls as values: signatures, and the workflows made of them."""
+
+from __future__ import annotations
+
+from celeriac.canvas.chain import chain
+from celeriac.canvas.group import group
+from celeriac.canvas.maps import chunks, xmap, xstarmap
+from celeriac.canvas.signature import Signature, maybe_signature, signature
+from celeriac.canvas.stamping import StampingVisitor
+
+__all__ = [
+    "Signature",
+    "StampingVisitor",
+    "chain",
+    "chunks",
+    "group",
+    "maybe_signature",
+    "signature",
+    "xmap",
+    "xstarmap",
+]

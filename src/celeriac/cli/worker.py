@@ -1,0 +1,259 @@
+"""``celeriac worker``: from options to a running `Worker`, with pid file, privileges and detaching around it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from celeriac.cli.errors import EX_CANTCREAT, EX_OK
+from celeriac.cli.options import COMMA_SEPARATED_LIST, LOG_LEVEL, ParamType, command, option
+from celeriac.cli.state import DETACHED_VARIABLE, State
+from celeriac.platform.daemon import check_writable, detach, parse_umask
+from celeriac.platform.pidfile import PidfileHeld, pidfile
+from celeriac.platform.privileges import check_privileges, drop_privileges
+from celeriac.utils.nodenames import default_nodename, host_format, node_format
+from celeriac.worker.assembly import POOLS, Worker, WorkerOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celeriac.app.base import Celery
+    from celeriac.cli.options import F
+
+WORK, QUEUES, LIMITS, DAEMON = "Work", "Queues", "Limits", "Running as a service"
+_POOLS_NOT_BUILT = ("asyncio", "custom", "eventlet", "gevent")
+#: Daemon options that are settings too: ``worker_logfile`` and so on.
+_DAEMON_SETTINGS = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
+
+
+class Concurrency(ParamType):
+    """A number of tasks at once, or ``auto``."""
+
+    name = "number|auto"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | None:
+        if str(value).lower() == "auto":
+            return 0
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number nor 'auto'", param, ctx)
+        if number < 0:
+            self.fail(f"{value!r} is negative", param, ctx)
+        return number
+
+
+class Pool(ParamType):
+    """A pool that is there; says of the others that they are not built."""
+
+    name = "pool"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in _POOLS_NOT_BUILT:
+            self.fail(f"the pool {value!r} is not built yet; there are {', '.join(POOLS)}", param, ctx)
+        if value not in POOLS:
+            self.fail(f"there is no pool {value!r}; there are {', '.join(POOLS)}", param, ctx)
+        return str(value)
+
+
+def not_built(*names: str, what: str, is_flag: bool = False) -> Callable[[F], F]:
+    """Decorator: an option of Celery's worker that this version refuses, and does not list.
+
+    Args:
+        names: The option.
+        what: What is missing.
+        is_flag: It takes no value.
+    """
+
+    def refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:
+        if value is not None and value is not False:
+            raise click.UsageError(f"{names[0]}: {what} not built yet in this version; leave the option out.", ctx)
+
+    return option(*names, is_flag=is_flag, default=None, hidden=True, expose_value=False, callback=refuse)
+
+
+def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
+    """Decorator: an option that turns off what this version does not have, and is therefore true.
+
+    Args:
+        name: The option.
+        what: What it turns off.
+    """
+    return option(name, is_flag=True, expose_value=False, hidden=True, help=f"This version has no {what} to turn off.")
+
+
+@command(
+    "worker",
+    examples=(
+        ("celeriac -A proj worker -l INFO", "all queues, a child for each CPU"),
+        ("celeriac -A proj worker -Q images -c 2", "only the queue 'images', two tasks at once"),
+        ("celeriac -A proj worker -P threads -c 32", "32 threads in one child"),
+        ("celeriac -A proj worker -- broker.lease=60", "change a setting for this worker"),
+    ),
+    epilog="Ctrl-C or TERM: finish what runs, then leave; a second Ctrl-C, or QUIT, ends it. "
+    "%n in file names is the short name of the node, %h its host, %p both, %d the domain.",
+)
+@option("-l", "--loglevel", type=LOG_LEVEL, default="WARNING", show_default=True, metavar="LEVEL", section=WORK,
+        help="Least level to log: DEBUG, INFO, WARNING, ERROR, CRITICAL or FATAL.")  # fmt: skip
+@option("-n", "--hostname", metavar="NAME", section=WORK,
+        help="Name of the node: name, or name@%h. Default: celery@<host>.")  # fmt: skip
+@option("-I", "--include", type=COMMA_SEPARATED_LIST, metavar="MODULES", section=WORK,
+        help="Further modules to import, separated by commas.")  # fmt: skip
+@option("-P", "--pool", type=Pool(), metavar="POOL", section=WORK,
+        help="How tasks run: prefork (child processes), threads, or solo (in this process, one at a time). "
+             "Default: worker_pool, which is prefork.")  # fmt: skip
+@option("-c", "--concurrency", type=Concurrency(), metavar="N|auto", section=WORK,
+        help="Tasks at once. Default: worker_concurrency, or the number of CPUs.")  # fmt: skip
+@option("--prefetch-multiplier", type=click.IntRange(0), metavar="N", section=WORK,
+        help="Messages to claim ahead for each task at once. Default: worker_prefetch_multiplier, and more while "
+             "tasks are short.")  # fmt: skip
+@option("--disable-prefetch", is_flag=True, default=None, section=WORK,
+        help="Claim a message only when it can start at once.")  # fmt: skip
+@option("--pool-start-method", type=click.Choice(["fork", "spawn"]), section=WORK,
+        help="How prefork starts children; 'spawn' is not built yet.")  # fmt: skip
+@option("-O", "--optimization", type=click.Choice(["default", "fair"]), expose_value=False, hidden=True,
+        help="Both mean the same here: a task goes to a child that is free.")  # fmt: skip
+@option("-Q", "--queues", type=COMMA_SEPARATED_LIST, metavar="QUEUES", section=QUEUES,
+        help="Queues to consume, separated by commas. Default: all of task_queues.")  # fmt: skip
+@option("-X", "--exclude-queues", type=COMMA_SEPARATED_LIST, metavar="QUEUES", section=QUEUES,
+        help="Queues not to consume.")  # fmt: skip
+@option("--purge", "--discard", is_flag=True, section=QUEUES,
+        help="First delete, without asking, all messages that wait in these queues.")  # fmt: skip
+@option("--time-limit", type=click.FloatRange(0, min_open=True), metavar="SECONDS", section=LIMITS,
+        help="Kill the child of a task that takes longer.")  # fmt: skip
+@option("--soft-time-limit", type=click.FloatRange(0, min_open=True), metavar="SECONDS", section=LIMITS,
+        help="Raise SoftTimeLimitExceeded in a task that takes longer.")  # fmt: skip
+@option("--max-tasks-per-child", type=click.IntRange(1), metavar="N", section=LIMITS,
+        help="Replace a child after this many tasks.")  # fmt: skip
+@option("--max-memory-per-child", type=click.IntRange(1), metavar="KIB", section=LIMITS,
+        help="Replace a child that has grown larger than this, after its task.")  # fmt: skip
+@option("-D", "--detach", is_flag=True, section=DAEMON, help="Run in the background. Give --logfile too.")
+@option("-f", "--logfile", metavar="PATH", section=DAEMON, help="Log there. Default: worker_logfile, or stderr.")
+@option("--pidfile", metavar="PATH", section=DAEMON,
+        help="Keep the process id there; a second worker with the same file does not start.")  # fmt: skip
+@option("--uid", metavar="USER", section=DAEMON, help="Become this user, by name or number.")
+@option("--gid", metavar="GROUP", section=DAEMON, help="Become this group. Default: the user's.")
+@option("--umask", metavar="MASK", section=DAEMON, help="File mode mask; octal with a leading 0, as in 022.")
+@option("--executable", metavar="PATH", section=DAEMON, help="Python interpreter for --detach.")
+@nothing_to_turn_off("--without-gossip", "gossip between workers")
+@nothing_to_turn_off("--without-mingle", "synchronisation between workers")
+@nothing_to_turn_off("--without-heartbeat", "event heartbeat")
+@not_built("-E", "--task-events", "--events", what="task events are", is_flag=True)
+@not_built("--heartbeat-interval", what="event heartbeats are")
+@not_built("-S", "--statedb", what="the state file is")
+@not_built("--autoscale", what="autoscaling is")
+@not_built("-B", "--beat", what="the embedded scheduler is", is_flag=True)
+@not_built("-s", "--schedule-filename", "--schedule", what="the embedded scheduler is")
+@not_built("--scheduler", what="the embedded scheduler is")
+@click.argument("settings", nargs=-1, metavar="[-- SETTING=VALUE]...")
+@click.pass_context
+def worker(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> None:
+    """Run tasks until stopped.
+
+    What follows -- are settings: worker.prefetch_multiplier=10 broker.lease=(int)60.
+    """
+    state: State = ctx.obj
+    app = state.app
+    _apply_settings(ctx, app, settings)
+    daemon = {name: given.pop(name) for name in _DAEMON_SETTINGS}
+    daemon = {name: app.conf.get(f"worker_{name}") if value is None else value for name, value in daemon.items()}
+    detached = os.environ.pop(DETACHED_VARIABLE, None) is not None
+    wanted = given.pop("detach") and not detached
+    node = given["hostname"] = host_format(default_nodename(given["hostname"]))
+    for name in ("logfile", "pidfile"):
+        daemon[name] = _expand(node, daemon[name])
+    if wanted:
+        ctx.exit(_detach(ctx, state, daemon))
+    _note_missing_app(state, given)
+    ctx.exit(_run(state, daemon, _worker_options(state, app, given, daemon["logfile"])))
+
+
+def _apply_settings(ctx: click.Context, app: Celery, settings: tuple[str, ...]) -> None:
+    if not settings:
+        return
+    try:
+        app.config_from_cmdline(settings, namespace="worker")
+    except (KeyError, ValueError) as exc:
+        raise click.UsageError(
+            f"Unable to parse extra configuration from command line.\nReason: {exc.args[0] if exc.args else exc}", ctx
+        ) from exc
+
+
+def _expand(node: str, path: str | None) -> str | None:
+    try:
+        return None if path is None else node_format(path, node)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+
+
+def _note_missing_app(state: State, given: dict[str, Any]) -> None:
+    conf = state.app.conf
+    if state.given_app is None and not (conf.imports or conf.include or given["include"]) and not state.quiet:
+        state.error("Note: no application is named, so this worker knows only the built-in tasks: use -A.")
+
+
+def _worker_options(state: State, app: Celery, given: dict[str, Any], logfile: str | None) -> WorkerOptions:
+    """Options that are settings become settings; zeros mean the setting."""
+    if (method := given.pop("pool_start_method")) is not None:
+        app.conf.worker_pool_start_method = method
+    if given.pop("disable_prefetch"):
+        app.conf.worker_disable_prefetch = True
+    own = WorkerOptions.__dataclass_fields__
+    return WorkerOptions(
+        **{name: value for name, value in given.items() if name in own and value not in (None, 0, [])},
+        logfile=logfile,
+        quiet=state.quiet,
+        no_color=state.no_color,
+    )
+
+
+def _run(state: State, daemon: dict[str, Any], options: WorkerOptions) -> int:
+    umask = parse_umask(daemon["umask"])
+    if umask is not None:
+        os.umask(umask)
+    drop_privileges(daemon["uid"], daemon["gid"])
+    check_privileges(state.app.conf.accept_content)
+    check_writable(daemon["logfile"])
+    try:
+        with pidfile(daemon["pidfile"]):
+            return Worker(state.app, options).start()
+    except PidfileHeld as exc:
+        state.error(f"ERROR: {exc}")
+        return EX_CANTCREAT
+
+
+def _detach(ctx: click.Context, state: State, daemon: dict[str, Any]) -> int:
+    """Start anew in the background, unless the pid file is held."""
+    if state.bound and state.app_name is None:
+        raise click.UsageError(
+            "--detach starts the worker anew as `python -m celeriac`, which cannot know the app of this program: "
+            "use celeriac -A module worker --detach",
+            ctx,
+        )
+    try:
+        with pidfile(daemon["pidfile"]):
+            pass
+    except PidfileHeld as exc:
+        state.error(f"ERROR: {exc}")
+        return EX_CANTCREAT
+    if daemon["logfile"] is None and not state.quiet:
+        state.error("Note: what a detached worker without --logfile says is lost.")
+    os.environ[DETACHED_VARIABLE] = "1"
+    try:
+        pid = detach(
+            ["-m", "celeriac", *state.argv],
+            executable=daemon["executable"],
+            logfile=daemon["logfile"],
+            user=daemon["uid"],
+            group=daemon["gid"],
+            umask=parse_umask(daemon["umask"]),
+        )
+    finally:
+        del os.environ[DETACHED_VARIABLE]
+    if not state.quiet:
+        state.echo(f"The worker runs in the background as process {pid}.")
+    sys.stdout.flush()
+    return EX_OK

@@ -1,0 +1,1 @@
+"""Connections to servers.  They know protocols, not queues or results."""

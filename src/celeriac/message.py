@@ -1,0 +1,116 @@
+"""What travels between a client, a broker and a worker.  Nothing here knows how a task is encoded.
+
+Instances are treated as immutable after construction; they are plain slotted classes because freezing
+a dataclass costs a microsecond per instance, and every task passes through three of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from celeriac.broker.topology import Queue
+    from celeriac.typing import Headers, Properties
+
+
+@dataclass(slots=True)
+class Message:
+    """What a broker carries. The body is opaque to everything but `protocol` and `serialization`.
+
+    Attributes:
+        body: Serialized (and maybe compressed) payload.
+        content_type: MIME type of the payload.
+        content_encoding: ``utf-8`` or ``binary``.
+        headers: Application headers, JSON-like.
+        properties: ``correlation_id``, ``reply_to``, ``priority``, ``delivery_mode``, ``expiration``
+            (a string of milliseconds) and any further property given to ``apply_async``.
+    """
+
+    body: bytes
+    content_type: str
+    content_encoding: str
+    headers: Headers
+    properties: Properties
+
+
+@dataclass(slots=True)
+class Destination:
+    """Where a message goes.
+
+    Attributes:
+        exchange: ``""`` is the default exchange: ``routing_key`` is then the name of a queue.
+        routing_key: Routing key.
+        queue: Declared before the first publish of a session; None declares nothing.
+    """
+
+    exchange: str
+    routing_key: str
+    queue: Queue | None = None
+
+
+@dataclass(slots=True)
+class Publication:
+    """One message on its way to the broker.
+
+    Attributes:
+        message: The message.
+        destination: Where it goes.
+        not_before: Unix time in seconds before which it must not be delivered; None is at once.
+        mandatory: An unroutable message is an error instead of being dropped silently.
+        holdable: The message itself says when it is due, so that a broker may leave the wait to the consumer.
+    """
+
+    message: Message
+    destination: Destination
+    not_before: float | None = None
+    mandatory: bool = False
+    holdable: bool = False
+
+
+@dataclass(slots=True)
+class Delivery:
+    """One message handed to a worker, and the right to settle it in the session that handed it over.
+
+    Attributes:
+        message: The message. When `malformed` is set, its body holds the raw bytes and the rest is empty.
+        queue: Name of the queue it came from.
+        tag: The driver's own token for it.
+        session_id: The session that may settle it.
+        exchange: Exchange it was published to.
+        routing_key: Routing key it was published with.
+        redelivered: It was handed out before.
+        deliveries: How often it has been handed out, this time included; at least 1.
+        malformed: Why the envelope could not be read, or None.
+    """
+
+    message: Message
+    queue: str
+    tag: Any
+    session_id: int
+    exchange: str = ""
+    routing_key: str = ""
+    redelivered: bool = False
+    deliveries: int = 1
+    malformed: str | None = None
+
+
+@dataclass(slots=True)
+class DeadLetter:
+    """A message that was set aside.
+
+    Attributes:
+        id: Name of the entry in its broker.
+        queue: Queue it came from.
+        reason: Why it was set aside.
+        message: The message; for a malformed envelope, its raw bytes as the body.
+        dead_at: Unix time in seconds.
+        details: Further facts, such as the number of deliveries.
+    """
+
+    id: str
+    queue: str
+    reason: str
+    message: Message
+    dead_at: float
+    details: dict[str, Any] = field(default_factory=dict)

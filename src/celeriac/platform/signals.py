@@ -1,0 +1,45 @@
+"""OS signals, delivered to the coordinator's loop.  What a signal means is the coordinator's business."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+
+def install(loop: asyncio.AbstractEventLoop, on_signal: Callable[[int], None]) -> dict[int, Any]:
+    """Send TERM, INT and QUIT to ``on_signal`` on the loop; USR1 prints the stack of every thread.
+
+    Call in the main thread.  ``REMAP_SIGTERM=SIGQUIT`` in the environment makes TERM act as QUIT.
+
+    Returns:
+        The handlers that were there before, for `restore`.
+    """
+    remapped = os.environ.get("REMAP_SIGTERM") == "SIGQUIT"
+
+    def forward(number: int, frame: object) -> None:
+        if remapped and number == signal.SIGTERM:
+            number = signal.SIGQUIT
+        try:
+            loop.call_soon_threadsafe(on_signal, number)
+        except RuntimeError:
+            # The loop has ended: the worker is leaving anyway.
+            return
+
+    before: dict[int, Any] = {
+        number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+    }
+    faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+    return before
+
+
+def restore(before: dict[int, Any]) -> None:
+    """Put handlers back."""
+    for number, handler in before.items():
+        signal.signal(number, handler)
+    faulthandler.unregister(signal.SIGUSR1)

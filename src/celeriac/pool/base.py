@@ -1,0 +1,109 @@
+"""The port every pool implements, and the slot: a place where jobs run.  No policy about which job goes where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celeriac.execution.job import Job
+
+
+@dataclass(slots=True, eq=False)
+class Slot:
+    """A place for jobs: a child process, or this process's main thread.
+
+    All attributes are written and read on the coordinator's loop only.
+
+    Attributes:
+        index: Number of the slot, from 1; a replaced child keeps it.
+        capacity: Jobs that may run in it at once.
+        ready: It takes jobs.
+        retiring: It finishes what it has and is then replaced.
+        pid: Process it runs in.
+        assigned: Submitted jobs that have no outcome yet, by number, in order.
+        started_jobs: Jobs given to its present process.
+    """
+
+    index: int
+    capacity: int = 1
+    ready: bool = False
+    retiring: bool = False
+    pid: int = 0
+    assigned: dict[int, Job] = field(default_factory=dict)
+    started_jobs: int = 0
+
+
+class PoolListener(Protocol):
+    """What a pool tells the worker; always called on the coordinator's loop."""
+
+    def on_slot_ready(self, slot: Slot) -> None:
+        """A slot takes jobs now."""
+        ...
+
+    def on_begun(self, slot: Slot, seq: int, at: float) -> None:
+        """A job with ``announce`` began at a Unix time."""
+        ...
+
+    def on_outcomes(self, slot: Slot, outcomes: Sequence[tuple[int, int, float, str | None]]) -> None:
+        """Jobs ended: number, kind, runtime in seconds, detail."""
+        ...
+
+    def on_slot_lost(
+        self, slot: Slot, running: Sequence[int], finished: Sequence[int], unbegun: Sequence[int], reason: str
+    ) -> None:
+        """The process of a slot died with jobs assigned.
+
+        Args:
+            slot: The slot.
+            running: Jobs that were running.
+            finished: Jobs that had begun before those: they ran to their end, but were not reported.
+            unbegun: Jobs that had certainly not begun.
+            reason: How it died, as in ``signal 9 (SIGKILL)``.
+        """
+        ...
+
+    def on_pool_failed(self, reason: str) -> None:
+        """The pool cannot go on."""
+        ...
+
+
+class Pool(Protocol):
+    """Slots, and the means to use them.  Every method is called on the coordinator's loop."""
+
+    name: str
+
+    @property
+    def slots(self) -> Sequence[Slot]: ...
+
+    async def start(self, listener: PoolListener) -> None:
+        """Bring the slots up; returns when they have been asked for, not when they are ready."""
+        ...
+
+    def submit(self, slot: Slot, jobs: Sequence[Job]) -> None:
+        """Give jobs to a slot, in order."""
+        ...
+
+    def recall(self, slot: Slot) -> list[int]:
+        """Take back every job of a slot that has not begun; returns their numbers."""
+        ...
+
+    def room(self, slot: Slot) -> int | None:
+        """Jobs the present process of a slot may still be given; None is any number."""
+        ...
+
+    def interrupt(self, slot: Slot, number: int, reason: str | None = None) -> bool:
+        """Send a signal to the process of a slot; False when this pool cannot.
+
+        Args:
+            slot: The slot.
+            number: Signal number.
+            reason: Why, for `PoolListener.on_slot_lost` should the process end by it.
+        """
+        ...
+
+    async def stop(self, *, timeout: float | None) -> None:
+        """Let every slot finish what it runs, then end it; after ``timeout`` seconds by force."""
+        ...

@@ -1,0 +1,84 @@
+"""A child's queue of jobs, from which the coordinator can take back what has not begun.
+
+Jobs travel as frames over a socket.  The *right to begin* each of them travels apart, as an eight-byte number in a
+pipe that both sides can read: a child takes one number before it begins that job, and the coordinator takes numbers
+back by reading the same pipe.  The kernel decides who gets each, so a job is begun or recalled, never both; and
+after a child has died, the numbers left in its pipe tell exactly which jobs it had not begun.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import struct
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from celeriac.execution.job import Job
+
+if TYPE_CHECKING:
+    from celeriac.pool.frames import FrameSocket
+
+PERMIT: Final = struct.Struct("!Q")
+
+
+class Closed(Exception):
+    """No more jobs will come: the coordinator is gone."""
+
+
+class Retired(Closed):
+    """No more jobs will come: the coordinator asked the child to leave."""
+
+
+class Inbox:
+    """The child's end.
+
+    Args:
+        frames: Socket that carries jobs.
+        permits: Reading end of the pipe of permits, non-blocking.
+    """
+
+    def __init__(self, frames: FrameSocket, permits: int) -> None:
+        self._frames = frames
+        self._permits = permits
+        self._jobs: deque[Job] = deque()
+        self._poll = select.poll()
+        self._poll.register(permits, select.POLLIN)
+
+    def take(self, *, block: bool) -> Job | None:
+        """Begin the next job.
+
+        Args:
+            block: Wait for one; False returns None when there is none at once.
+
+        Raises:
+            Closed: There will be none.
+            Retired: Ditto, because the child is to leave.
+        """
+        while True:
+            try:
+                data = os.read(self._permits, PERMIT.size)
+            except BlockingIOError:
+                if not block:
+                    return None
+                self._poll.poll()
+                continue
+            if not data:
+                raise Closed
+            (seq,) = PERMIT.unpack(data)
+            if seq == 0:
+                raise Retired
+            return self._job(seq)
+
+    def _job(self, seq: int) -> Job:
+        """The job of a permit; those before it were recalled."""
+        jobs = self._jobs
+        while True:
+            while jobs:
+                job = jobs.popleft()
+                if job.seq == seq:
+                    return job
+            try:
+                jobs.extend(Job(*fields) for fields in self._frames.receive())
+            except (EOFError, OSError):
+                raise Closed from None

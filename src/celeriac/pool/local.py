@@ -1,0 +1,160 @@
+"""LocalPool: jobs run in this process's main thread, one at a time, while the coordinator's loop runs on a side thread.
+
+So heartbeats and leases go on during a long task.  A hard time limit cannot be enforced here: nobody is left to kill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from celeriac import signals
+from celeriac.execution.execute import Executor
+from celeriac.execution.results import ResultBuffer
+from celeriac.pool.base import Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celeriac.current import AppLike
+    from celeriac.execution.job import Job, Outcome
+    from celeriac.pool.base import PoolListener
+
+
+class LocalPool:
+    """The ``solo`` pool.
+
+    Args:
+        app: The finalized application.
+        hostname: Node name of the worker.
+    """
+
+    name = "solo"
+
+    def __init__(self, app: AppLike, hostname: str) -> None:
+        self._app = app
+        self._hostname = hostname
+        self._slot = Slot(1, pid=os.getpid())
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self._gone = threading.Event()
+        self._listener: PoolListener
+        self._loop: asyncio.AbstractEventLoop
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        return [self._slot]
+
+    async def start(self, listener: PoolListener) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._slot.ready = True
+        listener.on_slot_ready(self._slot)
+
+    def run(self) -> None:
+        """Work in the calling thread until `stop`."""
+        results = ResultBuffer(self._report, lambda: self._closed)
+        executor = Executor(self._app, self._hostname, results)
+        signals.worker_process_init.send(sender=self._hostname)
+        job: Job | None = None
+        try:
+            while True:
+                if job is None:
+                    job = self._take()
+                    if job is None:
+                        break
+                if job.announce:
+                    self._post(self._listener.on_begun, self._slot, job.seq, time.time())
+                outcome = executor.execute(job)
+                job = self._try_take()
+                results.finish(outcome, more=job is not None)
+        except BaseException as exc:
+            self._closed = True
+            results.flush()
+            if job is not None:
+                self._post(self._on_ended, job.seq, describe_exit(exc))
+            raise
+        finally:
+            self._gone.set()
+            signals.worker_process_shutdown.send(sender=self._hostname, pid=os.getpid(), exitcode=0)
+
+    def _take(self) -> Job | None:
+        """Wait for a job; None when the pool is stopping."""
+        with self._changed:
+            while not self._jobs and not self._closed:
+                self._changed.wait()
+            return self._jobs.popleft() if self._jobs else None
+
+    def _try_take(self) -> Job | None:
+        try:
+            return self._jobs.popleft()
+        except IndexError:
+            return None
+
+    def _report(self, outcomes: list[Outcome]) -> None:
+        self._post(self._on_outcomes, [(o.seq, o.kind, o.runtime, o.detail) for o in outcomes])
+
+    def _post(self, function: Any, *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            # The loop is closed: the worker is gone, and the messages will be delivered again.
+            return
+
+    def _on_outcomes(self, outcomes: list[Any]) -> None:
+        for outcome in outcomes:
+            self._slot.assigned.pop(outcome[0], None)
+        self._listener.on_outcomes(self._slot, outcomes)
+
+    def _on_ended(self, seq: int, reason: str) -> None:
+        """A task ended the main thread, and with it the worker."""
+        slot = self._slot
+        slot.ready = False
+        unbegun = [other for other in slot.assigned if other != seq]
+        slot.assigned.clear()
+        self._listener.on_slot_lost(slot, [seq], [], unbegun, reason)
+        self._listener.on_pool_failed(f"a task ended the worker's main thread: {reason}")
+
+    def submit(self, slot: Slot, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            slot.assigned[job.seq] = job
+        slot.started_jobs += len(jobs)
+        with self._changed:
+            self._jobs.extend(jobs)
+            self._changed.notify()
+
+    def room(self, slot: Slot) -> int | None:
+        """Jobs a slot may still be given; None is any number."""
+        return None
+
+    def recall(self, slot: Slot) -> list[int]:
+        recalled: list[int] = []
+        while (job := self._try_take()) is not None:
+            recalled.append(job.seq)
+            slot.assigned.pop(job.seq, None)
+        return recalled
+
+    def interrupt(self, slot: Slot, number: int, reason: str | None = None) -> bool:
+        return False
+
+    async def stop(self, *, timeout: float | None) -> None:
+        self.close()
+        await asyncio.to_thread(self._gone.wait, timeout)
+
+    def close(self) -> None:
+        """Let `run` return after the job it has. Safe from any thread."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+def describe_exit(exc: BaseException) -> str:
+    """Say how a task ended its process: ``exitcode 3``, or the exception."""
+    if isinstance(exc, SystemExit):
+        return f"exitcode {exc.code if isinstance(exc.code, int) else int(exc.code is not None)}"
+    return type(exc).__name__

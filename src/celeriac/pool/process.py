@@ -1,0 +1,395 @@
+"""ProcessPool: child processes as the coordinator sees them.  Runs on the coordinator's loop.
+
+It never forks by itself: the spawner does, on request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import signal
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from celeriac.pool.base import Slot
+from celeriac.pool.child import BEGUN, EXIT_INIT_FAILED, OUTCOMES, READY
+from celeriac.pool.frames import FrameParser, encode_frame
+from celeriac.pool.inbox import PERMIT
+from celeriac.pool.spawner import EXITED, FAILED, REPORT, REQUEST, SPAWNED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celeriac.execution.job import Job
+    from celeriac.pool.base import PoolListener
+
+logger = logging.getLogger(__name__)
+
+_READ_SIZE = 256 * 1024
+#: Seconds before a child that could not start is tried again.
+_RESTART_DELAY = 1.0
+#: Seconds the kernel gets to end a killed child.
+_KILL_TIMEOUT = 5.0
+
+
+@dataclass(slots=True, eq=False)
+class ChildSlot(Slot):
+    """A slot whose jobs run in a child process."""
+
+    sock: socket.socket | None = None
+    permits_in: int = -1
+    permits_out: int = -1
+    pidfd: int = -1
+    parser: FrameParser = field(default_factory=FrameParser)
+    outgoing: bytearray = field(default_factory=bytearray)
+    kill_reason: str | None = None
+
+
+class ProcessPool:
+    """Children forked by a spawner.
+
+    Args:
+        name: Name shown to users (``prefork``, ``threads``).
+        size: Number of children.
+        threads: Jobs each child runs at once.
+        spawner_pid: The spawner.
+        control: Socket to the spawner.
+        max_jobs: Jobs after which a child is replaced; None is never.
+        max_memory: Resident KiB after which a child is replaced; None is never.
+        ready_timeout: Seconds a new child may take to become ready.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        size: int,
+        *,
+        threads: int = 1,
+        spawner_pid: int,
+        control: socket.socket,
+        max_jobs: int | None = None,
+        max_memory: int | None = None,
+    ) -> None:
+        self.name = name
+        self._slots = [ChildSlot(index, capacity=threads) for index in range(1, size + 1)]
+        self._spawner_pid = spawner_pid
+        self._control = control
+        self._reports = bytearray()
+        self._max_jobs = max_jobs
+        self._max_memory = max_memory
+        self._stopping = False
+        # The spawner is gone.
+        self._orphaned = False
+        self._listener: PoolListener
+        self._loop: asyncio.AbstractEventLoop
+        self._all_gone = asyncio.Event()
+
+    @property
+    def slots(self) -> Sequence[Slot]:
+        return self._slots
+
+    async def start(self, listener: PoolListener) -> None:
+        self._listener = listener
+        self._loop = asyncio.get_running_loop()
+        self._control.setblocking(False)
+        self._loop.add_reader(self._control, self._read_reports)
+        for slot in self._slots:
+            self._spawn(slot)
+
+    # -- children come and go -------------------------------------------------------------------------------
+
+    def _spawn(self, slot: ChildSlot) -> None:
+        """Ask the spawner for a child; it is usable at once, and ready when it says so."""
+        if self._stopping or self._orphaned:
+            return
+        ours, theirs = socket.socketpair()
+        permits_in, permits_out = os.pipe()
+        try:
+            socket.send_fds(self._control, [REQUEST.pack(slot.index)], [theirs.fileno(), permits_in])
+        except OSError as exc:
+            ours.close()
+            os.close(permits_in)
+            os.close(permits_out)
+            self._listener.on_pool_failed(f"the spawner (pid {self._spawner_pid}) is gone: {exc}")
+            return
+        finally:
+            theirs.close()
+        ours.setblocking(False)
+        os.set_blocking(permits_in, False)
+        slot.sock, slot.permits_in, slot.permits_out = ours, permits_in, permits_out
+        slot.parser, slot.outgoing = FrameParser(), bytearray()
+        slot.pid, slot.pidfd, slot.kill_reason = 0, -1, None
+        slot.ready = slot.retiring = False
+        slot.started_jobs = 0
+        self._loop.add_reader(ours, self._read_child, slot)
+
+    def _read_reports(self) -> None:
+        """Reports of the spawner."""
+        try:
+            data = self._control.recv(4096)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._loop.remove_reader(self._control)
+            self._on_spawner_died()
+            return
+        self._reports += data
+        while len(self._reports) >= REPORT.size:
+            kind, index, pid, status = REPORT.unpack_from(self._reports)
+            del self._reports[: REPORT.size]
+            self._on_report(kind, self._slots[index - 1], pid, status)
+
+    def _on_spawner_died(self) -> None:
+        """Nobody reaps or replaces children any more: end them, account for their jobs, give up."""
+        self._orphaned = True
+        for slot in self._slots:
+            self.interrupt(slot, signal.SIGKILL)
+            if slot.pidfd >= 0:
+                # Readable once the process is gone; the kernel tells, whoever its parent is.
+                self._loop.add_reader(slot.pidfd, self._on_orphan_gone, slot)
+            elif slot.sock is not None:
+                self._on_exit(slot, slot.pid, signal.SIGKILL)
+        self._check_orphans()
+
+    def _on_orphan_gone(self, slot: ChildSlot) -> None:
+        self._on_exit(slot, slot.pid, signal.SIGKILL)
+        self._check_orphans()
+
+    def _check_orphans(self) -> None:
+        """Report the failure once no child is left that may still run a task."""
+        if not self._stopping and not any(slot.sock for slot in self._slots):
+            self._listener.on_pool_failed(f"the spawner (pid {self._spawner_pid}) died")
+
+    def _on_report(self, kind: bytes, slot: ChildSlot, pid: int, status: int) -> None:
+        if kind == SPAWNED:
+            slot.pid = pid
+            try:
+                slot.pidfd = os.pidfd_open(pid)
+            except (AttributeError, OSError):
+                slot.pidfd = -1
+        elif kind == EXITED:
+            self._on_exit(slot, pid, status)
+        elif kind == FAILED:
+            logger.error("Cannot fork child %d: %s", slot.index, os.strerror(status))
+            self._release(slot)
+            self._loop.call_later(_RESTART_DELAY, self._spawn, slot)
+
+    def _on_exit(self, slot: ChildSlot, pid: int, status: int) -> None:
+        """A child is gone: take in what it still said, then account for every job it held."""
+        while self._read_child(slot):
+            continue
+        was_ready = slot.ready
+        reason = slot.kill_reason or describe_status(status)
+        unbegun = [seq for seq in self._take_permits(slot) if seq in slot.assigned]
+        begun = [seq for seq in slot.assigned if seq not in set(unbegun)]
+        # Jobs begin in order, but among several at once nobody knows which of them have ended.
+        running, finished = (begun[-1:], begun[:-1]) if slot.capacity == 1 else (begun, [])
+        retired = slot.retiring and status == 0
+        self._release(slot)
+        if begun or unbegun:
+            self._listener.on_slot_lost(slot, running, finished, unbegun, reason)
+            slot.assigned.clear()
+        if not (self._stopping or retired):
+            logger.error("Process 'ForkPoolWorker-%d' pid:%d exited with %r", slot.index, pid, reason)
+        if self._stopping or self._orphaned:
+            if not any(other.sock for other in self._slots):
+                self._all_gone.set()
+        elif was_ready or os.waitstatus_to_exitcode(status) != EXIT_INIT_FAILED:
+            self._spawn(slot)
+        else:
+            self._loop.call_later(_RESTART_DELAY, self._spawn, slot)
+
+    def _release(self, slot: ChildSlot) -> None:
+        """Close what belonged to a process that is gone."""
+        if slot.sock is not None:
+            self._loop.remove_reader(slot.sock)
+            self._loop.remove_writer(slot.sock)
+            slot.sock.close()
+            os.close(slot.permits_in)
+            os.close(slot.permits_out)
+        if slot.pidfd >= 0:
+            self._loop.remove_reader(slot.pidfd)
+            os.close(slot.pidfd)
+        slot.sock, slot.pidfd, slot.ready, slot.pid = None, -1, False, 0
+
+    # -- jobs ---------------------------------------------------------------------------------------------------
+
+    def _child(self, slot: Slot) -> ChildSlot:
+        return self._slots[slot.index - 1]
+
+    def submit(self, slot: Slot, jobs: Sequence[Job]) -> None:
+        child = self._child(slot)
+        assigned = slot.assigned
+        for job in jobs:
+            assigned[job.seq] = job
+        slot.started_jobs += len(jobs)
+        self._write(child, encode_frame([job.pack() for job in jobs]))
+        os.write(child.permits_out, b"".join([PERMIT.pack(job.seq) for job in jobs]))
+        if self._max_jobs and slot.started_jobs >= self._max_jobs:
+            self._retire(child)
+
+    def room(self, slot: Slot) -> int | None:
+        """Jobs the present process of a slot may still be given; None is any number."""
+        return None if not self._max_jobs else max(0, self._max_jobs - slot.started_jobs)
+
+    def _retire(self, slot: ChildSlot) -> None:
+        """End a child after the jobs it has; its successor starts when it is gone."""
+        if slot.sock is not None and not slot.retiring:
+            slot.retiring, slot.ready = True, False
+            os.write(slot.permits_out, PERMIT.pack(0))
+
+    def recall(self, slot: Slot) -> list[int]:
+        child = self._child(slot)
+        if child.sock is None:
+            return []
+        recalled = self._take_permits(child)
+        leave = 0 in recalled
+        seqs = [seq for seq in recalled if seq]
+        for seq in seqs:
+            slot.assigned.pop(seq, None)
+        slot.started_jobs -= len(seqs)
+        if leave:
+            os.write(child.permits_out, PERMIT.pack(0))
+        return seqs
+
+    def _take_permits(self, slot: ChildSlot) -> list[int]:
+        """Read the permits the child has not taken."""
+        if slot.permits_in < 0:
+            return []
+        found: list[int] = []
+        while True:
+            try:
+                data = os.read(slot.permits_in, 512 * PERMIT.size)
+            except BlockingIOError:
+                return found
+            found.extend(seq for (seq,) in PERMIT.iter_unpack(data))
+            if len(data) < 512 * PERMIT.size:
+                return found
+
+    def _write(self, slot: ChildSlot, data: bytes) -> None:
+        """Send now what the socket takes, the rest when it is writable."""
+        if slot.sock is None:
+            # The process is gone; its exit report settles the jobs.
+            return
+        if not slot.outgoing:
+            try:
+                sent = slot.sock.send(data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                # The child is dying; its exit report settles the jobs.
+                return
+            if sent == len(data):
+                return
+            data = data[sent:]
+            self._loop.add_writer(slot.sock, self._flush, slot)
+        slot.outgoing += data
+
+    def _flush(self, slot: ChildSlot) -> None:
+        if slot.sock is None:
+            return
+        try:
+            sent = slot.sock.send(slot.outgoing)
+        except BlockingIOError:
+            return
+        except OSError:
+            sent = len(slot.outgoing)
+        del slot.outgoing[:sent]
+        if not slot.outgoing:
+            self._loop.remove_writer(slot.sock)
+
+    def _read_child(self, slot: ChildSlot) -> bool:
+        """Take in frames of a child; False when there is nothing more for now."""
+        if slot.sock is None:
+            return False
+        try:
+            data = slot.sock.recv(_READ_SIZE)
+        except BlockingIOError:
+            return False
+        except OSError as exc:
+            if exc.errno != errno.ECONNRESET:
+                logger.warning("Reading from child %d failed: %s", slot.index, exc)
+            data = b""
+        if not data:
+            # End of the socket: the exit report follows.
+            self._loop.remove_reader(slot.sock)
+            return False
+        for kind, value in slot.parser.feed(data):
+            if kind == OUTCOMES:
+                self._on_outcomes(slot, *value)
+            elif kind == BEGUN:
+                self._listener.on_begun(slot, *value)
+            elif kind == READY:
+                slot.ready = not slot.retiring
+                slot.pid = value
+                self._listener.on_slot_ready(slot)
+        return True
+
+    def _on_outcomes(self, slot: ChildSlot, outcomes: list[Any], rss: int) -> None:
+        for outcome in outcomes:
+            slot.assigned.pop(outcome[0], None)
+        if self._max_memory and rss > self._max_memory and not slot.retiring:
+            logger.warning(
+                "Child %d (pid %d) uses %d KiB, more than worker_max_memory_per_child=%d; it is replaced",
+                slot.index, slot.pid, rss, self._max_memory,
+            )  # fmt: skip
+            self._retire(slot)
+        self._listener.on_outcomes(slot, outcomes)
+
+    # -- ending -------------------------------------------------------------------------------------------------
+
+    def interrupt(self, slot: Slot, number: int, reason: str | None = None) -> bool:
+        child = self._child(slot)
+        if child.pid == 0:
+            return False
+        if reason is not None:
+            child.kill_reason = reason
+        try:
+            if child.pidfd >= 0:
+                signal.pidfd_send_signal(child.pidfd, number)
+            else:
+                os.kill(child.pid, number)
+        except ProcessLookupError:
+            return False
+        return True
+
+    async def stop(self, *, timeout: float | None) -> None:
+        self._stopping = True
+        for slot in self._slots:
+            if slot.sock is not None:
+                self._retire(slot)
+        if any(slot.sock for slot in self._slots):
+            try:
+                async with asyncio.timeout(timeout):
+                    await self._all_gone.wait()
+            except TimeoutError:
+                await self._kill_all()
+        self._loop.remove_reader(self._control)
+        self._control.close()
+
+    async def _kill_all(self) -> None:
+        for slot in self._slots:
+            self.interrupt(slot, signal.SIGKILL)
+        try:
+            async with asyncio.timeout(_KILL_TIMEOUT):
+                await self._all_gone.wait()
+        except TimeoutError:
+            left = [slot.pid for slot in self._slots if slot.sock is not None]
+            logger.critical("Children %s are still there %s seconds after SIGKILL", left, _KILL_TIMEOUT)
+
+
+def describe_status(status: int) -> str:
+    """Say how a process ended: ``exitcode 3`` or ``signal 9 (SIGKILL)``."""
+    code = os.waitstatus_to_exitcode(status)
+    if code >= 0:
+        return f"exitcode {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        return f"signal {-code}"
+    return f"signal {-code} ({name})"

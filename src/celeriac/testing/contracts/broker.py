@@ -1,0 +1,452 @@
+"""The contract of brokers: publishing, taking, settling, routing.  Leases and servers have their own."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections import Counter
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from celeriac.broker import BrokerSession, Exchange, Queue, binding
+from celeriac.exceptions import OperationalError
+from celeriac.message import Delivery, Destination, Publication
+from celeriac.testing.contracts.broker_subject import (
+    PATIENCE,
+    BrokerUnderTest,
+    bodies,
+    depth,
+    fetch_count,
+    new_message,
+    new_queue,
+    publication,
+    until,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class BrokerContract:
+    """What every broker does. Subclasses provide the fixture `subject`."""
+
+    @pytest.fixture
+    def subject(self) -> BrokerUnderTest:
+        """The broker to test."""
+        raise NotImplementedError("a subclass of BrokerContract provides the fixture `subject`")
+
+    @pytest.fixture
+    def queue(self) -> Queue:
+        """A queue of its own for each test."""
+        return new_queue()
+
+    @pytest.fixture
+    def session(self, subject: BrokerUnderTest, queue: Queue) -> Iterator[BrokerSession]:
+        """A session that consumes `queue`."""
+        with subject.session(queue) as session:
+            yield session
+
+    # Publishing and taking
+
+    def test_message_arrives_as_it_was_published(self, session: BrokerSession, queue: Queue) -> None:
+        sent = publication(queue, b"[[1, 2], {}, {}]", reply_to="someone", priority=0, delivery_mode=2)
+        session.publish_many([sent])
+        (got,) = fetch_count(session, 1)
+        assert got.message.body == sent.message.body
+        assert got.message.content_type == "application/json"
+        assert got.message.content_encoding == "utf-8"
+        assert got.message.headers["task"] == "contract.task"
+        assert got.message.headers["timelimit"] == [None, None]
+        assert got.message.properties["correlation_id"] == sent.message.properties["correlation_id"]
+        assert got.message.properties["reply_to"] == "someone"
+        assert (got.queue, got.exchange, got.routing_key) == (queue.name, "", queue.name)
+        assert (got.redelivered, got.deliveries, got.malformed) == (False, 1, None)
+        assert got.session_id == session.session_id
+
+    @pytest.mark.parametrize("body", [b"", bytes(range(256)), "č 漢字 🎈".encode(), b"x" * (1 << 20)])
+    def test_any_body_arrives_unchanged(self, session: BrokerSession, queue: Queue, body: bytes) -> None:
+        session.publish_many([publication(queue, body)])
+        assert bodies(fetch_count(session, 1)) == [body]
+
+    def test_unicode_survives_in_headers(self, session: BrokerSession, queue: Queue) -> None:
+        sent = publication(queue)
+        sent.message.headers["argsrepr"] = "('č', '漢字', '🎈', '\"')"
+        sent.message.headers["stamps"] = {"ключ": ["значение"]}
+        session.publish_many([sent])
+        assert fetch_count(session, 1)[0].message.headers == sent.message.headers
+
+    def test_unicode_queue_name(self, subject: BrokerUnderTest, queue: Queue) -> None:
+        named = Queue(f"{queue.name}-č-漢")
+        with subject.session(named) as session:
+            session.publish_many([publication(named)])
+            assert fetch_count(session, 1)[0].queue == named.name
+
+    def test_messages_leave_in_order_of_publication(self, session: BrokerSession, queue: Queue) -> None:
+        expected = [b"%d" % number for number in range(200)]
+        session.publish_many([publication(queue, body) for body in expected[:150]])
+        for body in expected[150:]:
+            session.publish_many([publication(queue, body)])
+        assert bodies(fetch_count(session, 200, limit=7)) == expected
+
+    def test_batch_of_ten_thousand_arrives_once_each(self, session: BrokerSession, queue: Queue) -> None:
+        session.publish_many([publication(queue, b"%d" % number) for number in range(10_000)], timeout=30)
+        seen: list[bytes] = []
+        while len(seen) < 10_000:
+            deliveries = fetch_count(session, 1, limit=1000)
+            seen += bodies(deliveries)
+            session.ack_many(deliveries)
+        assert sorted(map(int, seen)) == list(range(10_000))
+        assert session.fetch(limit=1, wait=0) == []
+
+    def test_empty_batches_do_nothing(self, session: BrokerSession) -> None:
+        session.publish_many([])
+        session.ack_many([])
+        session.reject_many([])
+        session.requeue_many([])
+        session.defer_many([])
+        session.dead_letter_many([])
+        session.declare([])
+
+    def test_fetch_respects_its_limit(self, session: BrokerSession, queue: Queue) -> None:
+        session.publish_many([publication(queue) for _ in range(20)])
+        counts: list[int] = []
+        while sum(counts) < 20:
+            counts.append(len(session.fetch(limit=6, wait=0.5)))
+        assert max(counts) <= 6
+
+    def test_claimed_messages_are_not_handed_out_again(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        session.publish_many([publication(queue) for _ in range(5)])
+        fetch_count(session, 5)
+        with subject.session(queue) as other:
+            assert other.fetch(limit=10, wait=0.1) == []
+
+    def test_messages_wait_for_a_consumer_that_comes_later(self, subject: BrokerUnderTest, queue: Queue) -> None:
+        with subject.session() as publisher:
+            publisher.publish_many([publication(queue)])
+        with subject.session(queue) as session:
+            assert len(fetch_count(session, 1)) == 1
+
+    def test_consume_replaces_the_queues(self, subject: BrokerUnderTest, queue: Queue) -> None:
+        other = new_queue()
+        with subject.session(queue) as session:
+            session.consume([other])
+            session.publish_many([publication(queue), publication(other, b"other")])
+            assert bodies(fetch_count(session, 1)) == [b"other"]
+            assert session.fetch(limit=5, wait=0.05) == []
+
+    def test_a_long_queue_does_not_starve_another(self, subject: BrokerUnderTest) -> None:
+        queues = [new_queue(), new_queue(), new_queue()]
+        with subject.session(*queues) as session:
+            for queue in queues:
+                session.publish_many([publication(queue) for _ in range(100)])
+            served = Counter(delivery.queue for _ in range(12) for delivery in fetch_count(session, 1, limit=5))
+        assert set(served) == {queue.name for queue in queues}
+
+    def test_two_sessions_share_two_thousand_messages(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        session.publish_many([publication(queue, b"%d" % number) for number in range(2000)], timeout=30)
+        seen: list[bytes] = []
+
+        def consume() -> None:
+            with subject.session(queue) as mine:
+                while deliveries := mine.fetch(limit=20, wait=0.5):
+                    mine.ack_many(deliveries)
+                    seen.extend(bodies(deliveries))
+
+        threads = [threading.Thread(target=consume) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(PATIENCE)
+        assert sorted(map(int, seen)) == list(range(2000))
+
+    # Waiting
+
+    def test_fetch_without_wait_returns_at_once(self, session: BrokerSession) -> None:
+        session.fetch(limit=1, wait=0)
+        started = time.monotonic()
+        assert session.fetch(limit=1, wait=0) == []
+        assert time.monotonic() - started < 0.5
+
+    def test_fetch_waits_no_longer_than_asked(self, session: BrokerSession) -> None:
+        started = time.monotonic()
+        assert session.fetch(limit=1, wait=0.3) == []
+        assert 0.25 <= time.monotonic() - started < 1.5
+
+    def test_waiting_fetch_notices_a_message_at_once(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        arrivals: list[float] = []
+
+        def consume() -> None:
+            while len(arrivals) < 9:
+                deliveries = session.fetch(limit=1, wait=PATIENCE)
+                arrivals.extend(time.monotonic() for _ in deliveries)
+                session.ack_many(deliveries)
+
+        def reached(count: int) -> bool:
+            return len(arrivals) >= count
+
+        consumer = threading.Thread(target=consume)
+        consumer.start()
+        delays = []
+        with subject.session() as publisher:
+            publisher.declare([queue])
+            for number in range(9):
+                # Idle long enough for the consumer to be waiting: the case that is measured.
+                consumer.join(0.05)
+                sent_at = time.monotonic()
+                publisher.publish_many([publication(queue)])
+                until(partial(reached, number + 1), "the message arrives")
+                delays.append(arrivals[number] - sent_at)
+        consumer.join(PATIENCE)
+        assert statistics.median(delays) < subject.reaction
+
+    def test_wake_ends_a_wait(self, session: BrokerSession) -> None:
+        returned: list[list[Delivery]] = []
+        thread = threading.Thread(target=lambda: returned.append(session.fetch(limit=1, wait=30)))
+        thread.start()
+        thread.join(0.1)
+        session.wake()
+        thread.join(PATIENCE)
+        assert returned == [[]]
+
+    def test_session_works_after_wake(self, session: BrokerSession, queue: Queue) -> None:
+        for _ in range(100):
+            session.wake()
+        session.publish_many([publication(queue)])
+        assert len(fetch_count(session, 1)) == 1
+        assert session.fetch(limit=1, wait=0) == []
+
+    # Priorities and delays
+
+    def test_urgent_messages_leave_first(self, subject: BrokerUnderTest) -> None:
+        queue = new_queue(max_priority=10)
+        with subject.session() as publisher:
+            publisher.publish_many([publication(queue, b"low%d" % n, priority=subject.ordinary) for n in range(20)])
+            publisher.publish_many([publication(queue, b"high%d" % n, priority=subject.urgent) for n in range(5)])
+            with subject.session(queue) as session:
+                got = bodies(fetch_count(session, 25, limit=1))
+        assert got == [b"high%d" % n for n in range(5)] + [b"low%d" % n for n in range(20)]
+
+    def test_delayed_message_comes_when_it_is_due(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        resolution = subject.broker().capabilities.delay_resolution
+        due = time.time() + 0.4 + 2 * resolution
+        session.publish_many([publication(queue, b"later", not_before=due), publication(queue, b"now")])
+        assert bodies(fetch_count(session, 1)) == [b"now"]
+        assert depth(session, queue) == 0
+        (got,) = fetch_count(session, 1)
+        assert due - resolution - 0.01 <= time.time() < due + resolution + 1
+        assert got.message.body == b"later"
+        assert (got.deliveries, got.redelivered) == (1, False)
+
+    def test_a_waiting_fetch_sees_a_message_become_due(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        resolution = subject.broker().capabilities.delay_resolution
+        due = time.time() + 0.3 + 2 * resolution
+        session.publish_many([publication(queue, not_before=due)])
+        until(partial(session.fetch, limit=1, wait=PATIENCE), "the message comes")
+        assert time.time() - due < 0.5 + resolution
+
+    def test_a_due_time_in_the_past_is_at_once(self, session: BrokerSession, queue: Queue) -> None:
+        session.publish_many([publication(queue, not_before=time.time() - 5)])
+        assert len(fetch_count(session, 1)) == 1
+
+    def test_deferred_message_comes_back_uncharged(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        resolution = subject.broker().capabilities.delay_resolution
+        session.publish_many([publication(queue, b"a"), publication(queue, b"b")])
+        first, second = fetch_count(session, 2)
+        due = time.time() + 0.3 + 2 * resolution
+        session.defer_many([(first, due), (second, due)])
+        assert session.fetch(limit=5, wait=0) == []
+        assert depth(session, queue) == 0
+        again = fetch_count(session, 2)
+        assert time.time() >= due - resolution - 0.01
+        assert sorted(bodies(again)) == [b"a", b"b"]
+        assert {delivery.deliveries for delivery in again} == {1}
+        assert again[0].message.headers["task"] == "contract.task"
+
+    # Settling
+
+    def test_acknowledged_message_is_gone(self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue) -> None:
+        session.publish_many([publication(queue) for _ in range(3)])
+        session.ack_many(fetch_count(session, 3), confirm=True)
+        session.close()
+        with subject.session(queue) as other:
+            assert other.fetch(limit=5, wait=0.05) == []
+
+    def test_acknowledging_twice_is_harmless(self, session: BrokerSession, queue: Queue) -> None:
+        session.publish_many([publication(queue)])
+        deliveries = fetch_count(session, 1)
+        session.ack_many(deliveries, confirm=True)
+        session.ack_many(deliveries, confirm=True)
+        session.requeue_many(deliveries)
+        session.publish_many([publication(queue, b"next")])
+        assert bodies(fetch_count(session, 1)) == [b"next"]
+
+    def test_rejected_message_is_gone(self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue) -> None:
+        session.publish_many([publication(queue)])
+        session.reject_many(fetch_count(session, 1))
+        session.close()
+        with subject.session(queue) as other:
+            assert other.fetch(limit=5, wait=0.05) == []
+
+    def test_deliveries_of_other_sessions_are_ignored(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        session.publish_many([publication(queue)])
+        deliveries = fetch_count(session, 1)
+        with subject.session() as other:
+            other.ack_many(deliveries, confirm=True)
+            other.reject_many(deliveries)
+            other.requeue_many(deliveries)
+        session.requeue_many(deliveries)
+        assert len(fetch_count(session, 1)) == 1
+
+    def test_charged_requeue_counts_the_delivery(self, session: BrokerSession, queue: Queue) -> None:
+        session.publish_many([publication(queue, b"again")])
+        for expected in (1, 2, 3):
+            (delivery,) = fetch_count(session, 1)
+            assert (delivery.deliveries, delivery.redelivered) == (expected, expected > 1)
+            assert delivery.message.body == b"again"
+            session.requeue_many([delivery])
+
+    def test_uncharged_requeue_forgets_the_delivery(self, session: BrokerSession, queue: Queue) -> None:
+        session.publish_many([publication(queue)])
+        for _ in range(3):
+            (delivery,) = fetch_count(session, 1)
+            assert delivery.deliveries == 1
+            session.requeue_many([delivery], charge=False)
+
+    def test_closing_releases_what_is_held_uncharged(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        session.publish_many([publication(queue) for _ in range(3)])
+        fetch_count(session, 3)
+        session.close()
+        with subject.session(queue) as other:
+            assert {delivery.deliveries for delivery in fetch_count(other, 3)} == {1}
+
+    def test_close_may_be_called_twice(self, session: BrokerSession) -> None:
+        session.close()
+        session.close()
+
+    def test_a_closed_session_refuses_to_publish(self, session: BrokerSession, queue: Queue) -> None:
+        session.close()
+        with pytest.raises(OperationalError):
+            session.publish_many([publication(queue)])
+
+    def test_dead_letters_are_kept_with_their_reason(self, session: BrokerSession, queue: Queue) -> None:
+        started = time.time()
+        session.publish_many([publication(queue, b"%d" % number) for number in range(3)])
+        for delivery in fetch_count(session, 3):
+            session.dead_letter_many([(delivery, f"reason {delivery.message.body.decode()}")])
+        assert session.fetch(limit=5, wait=0) == []
+        mine = [letter for letter in session.dead_letters() if letter.queue == queue.name]
+        assert [letter.message.body for letter in mine] == [b"2", b"1", b"0"]
+        assert [letter.reason for letter in mine] == ["reason 2", "reason 1", "reason 0"]
+        assert mine[0].message.headers["task"] == "contract.task"
+        assert all(started - 2 <= letter.dead_at <= time.time() + 2 for letter in mine)
+        assert len({letter.id for letter in mine}) == 3
+        assert len(session.dead_letters(limit=2)) == 2
+
+    # Looking and purging
+
+    def test_depths_count_waiting_messages_only(self, session: BrokerSession, queue: Queue) -> None:
+        unknown = new_queue()
+        session.publish_many([publication(queue) for _ in range(5)])
+        session.publish_many([publication(queue, not_before=time.time() + 300)])
+        (held,) = fetch_count(session, 1, limit=1)
+        session.requeue_many([held])
+        until(lambda: depth(session, queue) in (4, 5), "the depth is counted")
+        assert session.depths([queue.name, unknown.name])[unknown.name] == 0
+
+    def test_purge_drops_waiting_and_delayed_messages(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        capabilities = subject.broker().capabilities
+        due = time.time() + 0.5 + 2 * capabilities.delay_resolution
+        session.publish_many([publication(queue) for _ in range(4)])
+        session.publish_many([publication(queue, not_before=due)])
+        until(lambda: depth(session, queue) == 4, "four messages wait")
+        assert session.purge(queue.name) == 4 + capabilities.purges_delayed
+        assert depth(session, queue) == 0
+        remaining = session.fetch(limit=5, wait=due - time.time() + 0.2 + capabilities.delay_resolution)
+        assert len(remaining) == (not capabilities.purges_delayed)
+
+    def test_purge_of_an_empty_queue_returns_zero(self, session: BrokerSession, queue: Queue) -> None:
+        assert session.purge(queue.name) == 0
+
+    # Routing
+
+    def publish_to(self, session: BrokerSession, exchange: Exchange, key: str, **options: Any) -> None:
+        """Publish the routing key as a body."""
+        message = new_message(key.encode())
+        session.publish_many([Publication(message, Destination(exchange.name, key), **options)])
+
+    def test_direct_exchange_routes_by_equal_keys(self, subject: BrokerUnderTest) -> None:
+        exchange = Exchange(new_queue().name, "direct")
+        one = new_queue(exchange=exchange, routing_key="one")
+        two = new_queue(exchange=exchange, routing_key="two")
+        with subject.session(one) as first, subject.session(two) as second:
+            for key in ("one", "two", "three"):
+                self.publish_to(first, exchange, key)
+            (got,) = fetch_count(first, 1)
+            assert (got.message.body, got.exchange, got.routing_key) == (b"one", exchange.name, "one")
+            assert bodies(fetch_count(second, 1)) == [b"two"]
+            assert first.fetch(limit=5, wait=0.05) == []
+
+    def test_topic_exchange_routes_by_patterns(self, subject: BrokerUnderTest) -> None:
+        exchange = Exchange(new_queue().name, "topic")
+        word = new_queue(exchange=exchange, routing_key="stock.*")
+        rest = new_queue(exchange=exchange, routing_key="stock.#")
+        with subject.session(word) as first, subject.session(rest) as second:
+            for key in ("stock.usd", "stock.usd.nyse", "bond.usd"):
+                self.publish_to(first, exchange, key)
+            assert bodies(fetch_count(first, 1)) == [b"stock.usd"]
+            assert bodies(fetch_count(second, 2)) == [b"stock.usd", b"stock.usd.nyse"]
+
+    def test_fanout_exchange_copies_to_every_queue(self, subject: BrokerUnderTest) -> None:
+        exchange = Exchange(new_queue().name, "fanout")
+        queues = [new_queue(exchange=exchange) for _ in range(3)]
+        with (
+            subject.session(queues[0]) as first,
+            subject.session(queues[1]) as second,
+            subject.session(queues[2]) as third,
+        ):
+            for session in (first, second, third):
+                session.fetch(limit=1, wait=0)
+            self.publish_to(first, exchange, "news")
+            for session in (first, second, third):
+                deliveries = fetch_count(session, 1)
+                assert bodies(deliveries) == [b"news"]
+                session.ack_many(deliveries)
+
+    def test_a_queue_with_two_bindings_gets_one_copy(self, subject: BrokerUnderTest) -> None:
+        exchange = Exchange(new_queue().name, "topic")
+        queue = new_queue(bindings=(binding(exchange, "a.#"), binding(exchange, "#.b")))
+        with subject.session(queue) as session:
+            self.publish_to(session, exchange, "a.b")
+            assert bodies(fetch_count(session, 1)) == [b"a.b"]
+            assert session.fetch(limit=5, wait=0.05) == []
+
+    def test_an_unroutable_message_is_dropped_unless_mandatory(self, subject: BrokerUnderTest) -> None:
+        exchange = Exchange(new_queue().name, "direct")
+        with subject.session(new_queue(exchange=exchange, routing_key="known")) as session:
+            self.publish_to(session, exchange, "unknown")
+            with pytest.raises(OperationalError):
+                self.publish_to(session, exchange, "unknown", mandatory=True)
+            with subject.session() as other:
+                self.publish_to(other, exchange, "known", mandatory=True)
+            assert bodies(fetch_count(session, 1)) == [b"known"]

@@ -1,0 +1,44 @@
+"""Facts and settings of the running process.  It starts and stops none."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Final
+
+_PR_SET_PDEATHSIG: Final = 1
+_PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024 if hasattr(os, "sysconf") else 4
+
+
+def die_with_parent(number: int = signal.SIGKILL) -> None:
+    """Have the kernel send a signal to this process when its parent dies (Linux; elsewhere nothing happens).
+
+    Without it, a killed worker would leave children running tasks that are about to be delivered again.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def rss_kib() -> int:
+    """Resident size of this process in KiB; 0 where the system does not say."""
+    try:
+        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE_KIB
+    except (OSError, IndexError):
+        return 0
+
+
+def set_process_name(name: str, hostname: str) -> None:
+    """Name the process for logs, and for ``ps`` where setproctitle is installed."""
+    import multiprocessing
+
+    multiprocessing.current_process().name = name
+    if os.environ.get("NOSETPS"):
+        return
+    try:
+        from setproctitle import setproctitle
+    except ImportError:
+        return
+    setproctitle(f"[celeryd: {hostname}:{name}]")

@@ -1,0 +1,124 @@
+"""Server URLs taken apart, masked for logs, and split into failover lists.
+
+What the parts mean to a particular server is its driver's business.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, unquote
+
+from celeriac.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+MASK = "**"
+
+_QUERY_SECRET = re.compile(r"(?<=[?&])(?P<name>\w*password)=[^&;#\s]*")
+_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)(?P<userinfo>[^/?#;\s]*)@")
+
+
+@dataclass(frozen=True, slots=True)
+class ServerURL:
+    """A URL in parts, percent-decoded.
+
+    Attributes:
+        scheme: Lower-cased scheme, such as ``redis`` or ``redis+socket``.
+        username, password: None where absent.
+        host: Host name or address; ``""`` where absent.
+        port: Port, or None.
+        path: Everything between the authority and ``?``, without its first slash.
+        query: Query parameters; of a repeated one, the last.
+    """
+
+    scheme: str
+    username: str | None = None
+    password: str | None = None
+    host: str = ""
+    port: int | None = None
+    path: str = ""
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+def parse_url(url: str) -> ServerURL:
+    """Take a URL apart.
+
+    >>> parse_url("redis://:s%40crit@cache:6380/2?client_name=x").password
+    's@crit'
+
+    Raises:
+        ImproperlyConfigured: It has no ``scheme://``, or its port is not a number.
+    """
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise ImproperlyConfigured(f"{redact(url)!r} is no URL: it has to begin with scheme://")
+    rest, _, fragment_free_query = rest.partition("?")
+    authority, _, path = rest.partition("/")
+    userinfo, at, hostport = authority.rpartition("@")
+    username, colon, password = userinfo.partition(":")
+    host, port = _split_port(hostport, url)
+    return ServerURL(
+        scheme=scheme.lower(),
+        username=unquote(username) if at and username else None,
+        password=unquote(password) if at and colon else None,
+        host=unquote(host),
+        port=port,
+        path=unquote(path),
+        query=dict(parse_qsl(fragment_free_query, keep_blank_values=True)),
+    )
+
+
+def _split_port(hostport: str, url: str) -> tuple[str, int | None]:
+    if hostport.startswith("["):
+        host, _, rest = hostport[1:].partition("]")
+        port = rest.removeprefix(":")
+    else:
+        host, _, port = hostport.partition(":")
+    if not port:
+        return host, None
+    if not port.isdigit() or not 0 < int(port) < 65536:
+        raise ImproperlyConfigured(
+            f"{redact(url)!r} has the port {port!r}; a port is a number between 1 and 65535 "
+            "(a password with special characters has to be percent-encoded)"
+        )
+    return host, int(port)
+
+
+def redact(url: str) -> str:
+    """Mask the password of every URL in a text, for logs and messages.
+
+    >>> redact("redis://user:secret@host/1;redis://:other@host2/1")
+    'redis://user:**@host/1;redis://:**@host2/1'
+    """
+    return _QUERY_SECRET.sub(rf"\g<name>={MASK}", _USERINFO.sub(_mask, url))
+
+
+def _mask(match: re.Match[str]) -> str:
+    username, colon, _ = match["userinfo"].partition(":")
+    secret = colon + MASK if colon else ""
+    return f"{match['scheme']}{username}{secret}@"
+
+
+def split_failover(urls: str | Iterable[str]) -> list[str]:
+    """The URLs of a failover list, in order.
+
+    Entries after the first may leave out the scheme, which is then that of the first.
+
+    >>> split_failover("redis://a/0;redis://b/0")
+    ['redis://a/0', 'redis://b/0']
+
+    Args:
+        urls: One text with URLs joined by ``;``, or several such texts.
+
+    Raises:
+        ImproperlyConfigured: There is none.
+    """
+    texts = [urls] if isinstance(urls, str) else list(urls)
+    parts = [part.strip() for text in texts for part in text.split(";") if part.strip()]
+    if not parts:
+        raise ImproperlyConfigured(f"{urls!r} holds no URL")
+    scheme, separator, _ = parts[0].partition("://")
+    return [part if "://" in part or not separator else f"{scheme}://{part}" for part in parts]

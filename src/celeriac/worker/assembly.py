@@ -1,0 +1,249 @@
+"""Puts a worker together, by hand and in order.  Runs in the main thread of the worker's process.
+
+The order matters: the spawner is forked after the app is complete (children inherit what ``worker_init`` did) and
+before the first thread starts.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from celeriac import signals
+from celeriac._version import __version__
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.log import setup_logging
+from celeriac.pool.spawner import fork_spawner
+from celeriac.utils.nodenames import default_nodename, host_format, node_format
+from celeriac.worker.banner import render_banner
+from celeriac.worker.unsupported import warn_of_unsupported
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from socket import socket
+
+    from celeriac.app.base import Celery
+    from celeriac.worker.coordinator import Coordinator
+
+logger = logging.getLogger("celeriac.worker")
+
+POOLS = ("prefork", "processes", "threads", "solo")
+_PLANNED_POOLS = ("eventlet", "gevent", "asyncio", "custom")
+
+
+@dataclass(slots=True)
+class WorkerOptions:
+    """Options of one worker; None takes the setting.
+
+    Attributes:
+        hostname: Node name; ``%h`` and the like are expanded.
+        concurrency: Tasks at once; None is ``worker_concurrency`` or the number of CPUs.
+        pool: ``prefork``, ``threads`` or ``solo``.
+        loglevel: Level, by number or name.
+        logfile: Path; None is stderr.
+        queues: Names of the queues to consume; None is all of ``task_queues``.
+        exclude_queues: Queues not to consume.
+        include: Modules to import.
+        prefetch_multiplier: ``worker_prefetch_multiplier``.
+        time_limit: Hard limit in seconds.
+        soft_time_limit: Soft limit in seconds.
+        max_tasks_per_child: Tasks after which a child is replaced.
+        max_memory_per_child: Resident KiB after which a child is replaced.
+        purge: Empty the queues before consuming.
+        quiet: Print no banner.
+        no_color: Never colour.
+    """
+
+    hostname: str | None = None
+    concurrency: int | None = None
+    pool: str | None = None
+    loglevel: int | str = logging.WARNING
+    logfile: str | None = None
+    queues: Sequence[str] | None = None
+    exclude_queues: Sequence[str] | None = None
+    include: Sequence[str] | None = None
+    prefetch_multiplier: int | None = None
+    time_limit: float | None = None
+    soft_time_limit: float | None = None
+    max_tasks_per_child: int | None = None
+    max_memory_per_child: int | None = None
+    purge: bool = False
+    quiet: bool = False
+    no_color: bool = False
+
+
+class Worker:
+    """A worker: `start` blocks until it is stopped.
+
+    Args:
+        app: The application.
+        options: Options; None takes every setting.
+    """
+
+    def __init__(self, app: Celery, options: WorkerOptions | None = None) -> None:
+        self.app = app
+        self.options = options or WorkerOptions()
+        self.hostname = host_format(default_nodename(self.options.hostname))
+        self.pool_name = self._choose_pool()
+        self.concurrency = self._choose_concurrency()
+        self.coordinator: Coordinator | None = None
+
+    def _choose_pool(self) -> str:
+        name = self.options.pool or self.app.conf.worker_pool or "prefork"
+        if name in _PLANNED_POOLS:
+            raise ImproperlyConfigured(f"worker_pool {name!r} is not built yet; use one of {', '.join(POOLS)}")
+        if name not in POOLS:
+            raise ImproperlyConfigured(f"worker_pool is {name!r}; known are {', '.join(POOLS)}")
+        return "prefork" if name == "processes" else name
+
+    def _choose_concurrency(self) -> int:
+        if self.pool_name == "solo":
+            return 1
+        wanted: Any = self.options.concurrency or self.app.conf.worker_concurrency
+        if wanted in (None, 0, "auto"):
+            return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        try:
+            return int(wanted)
+        except ValueError:
+            raise ImproperlyConfigured(
+                f"worker_concurrency is {wanted!r}: give a number of tasks to run at once, or 'auto'"
+            ) from None
+
+    # -- start --------------------------------------------------------------------------------------------------
+
+    def start(self) -> int:
+        """Run until stopped.
+
+        Returns:
+            Exit status of the process.
+
+        Raises:
+            ImproperlyConfigured: Settings or options cannot be used.
+        """
+        self._prepare()
+        signals.celeryd_init.send(sender=self.hostname, instance=self, conf=self.app.conf, options=self.options)
+        self._import_tasks()
+        queues = self._select_queues()
+        setup_logging(
+            self.app,
+            loglevel=self.options.loglevel,
+            logfile=self._expand(self.options.logfile),
+            colorize=False if self.options.no_color else None,
+        )
+        signals.celeryd_after_setup.send(sender=self.hostname, instance=self, conf=self.app.conf)
+        self._say_hello(queues)
+        self._check_limits()
+        warn_of_unsupported(self.app.conf, self.app.tasks.values())
+        if self.options.purge:
+            self._purge(queues)
+        signals.worker_init.send(sender=self)
+        spawner = self._fork_spawner()
+        # Not earlier: asyncio and its OpenSSL are 5 MB in each process forked after they are loaded.
+        from celeriac.worker.run import run
+
+        try:
+            return run(self, queues, spawner)
+        finally:
+            signals.worker_shutdown.send(sender=self)
+
+    def _prepare(self) -> None:
+        self.app.finalize()
+        self.app.set_current()
+        crash_at = os.environ.get("CELERIAC_CRASH_AT")
+        if crash_at:
+            # A means of tests, which no other worker loads.
+            from celeriac.worker import failpoints
+
+            failpoints.install(crash_at, os.environ.get("CELERIAC_CRASH_COUNT"))
+
+    def _import_tasks(self) -> None:
+        if self.options.include:
+            self.app.conf.include = (*self.app.conf.include, *self.options.include)
+        try:
+            self.app.import_default_modules()
+        except Exception as exc:
+            raise ImproperlyConfigured(f"Importing task modules failed: {type(exc).__name__}: {exc}") from exc
+
+    def _select_queues(self) -> list[Any]:
+        known = self.app.queues
+        known.select(self.options.queues)
+        if self.options.exclude_queues:
+            known.deselect(self.options.exclude_queues)
+        queues = list(known.consume_from.values())
+        if not queues:
+            raise ImproperlyConfigured(
+                "there is no queue to consume: -X excludes every queue that -Q and task_queues name"
+            )
+        return queues
+
+    def _expand(self, path: str | None) -> str | None:
+        return node_format(path, self.hostname, i=0, I="") if path else None
+
+    def _check_limits(self) -> None:
+        """Say which limits the chosen pool cannot enforce; none is ignored silently."""
+        conf, options = self.app.conf, self.options
+        hard = options.time_limit or conf.task_time_limit
+        soft = options.soft_time_limit or conf.task_soft_time_limit
+        if self.pool_name == "solo" and (hard or soft):
+            logger.warning("The solo pool cannot enforce time limits: tasks run in the worker's own main thread")
+        if self.pool_name == "threads" and soft:
+            logger.warning("The threads pool cannot enforce soft time limits; hard ones end the process of all threads")
+
+    def _purge(self, queues: list[Any]) -> None:
+        session = self.app.broker_for_read.connect()
+        try:
+            count = sum(session.purge(queue.name) for queue in queues)
+        finally:
+            session.close()
+        print(f"purge: Erased {count} messages from the queue.\n", flush=True)  # noqa: T201
+
+    def _say_hello(self, queues: list[Any]) -> None:
+        if self.options.quiet:
+            return
+        given = self.options.loglevel
+        level = logging.getLevelName(given) if isinstance(given, int) else given.upper()
+        names = [name for name in self.app.tasks if not name.startswith("celery.") or level == "DEBUG"]
+        pool = f"{self.concurrency} ({self.pool_name})"
+        print(  # noqa: T201 - the banner goes to stdout
+            render_banner(
+                hostname=self.hostname,
+                version=__version__,
+                app=f"{self.app.main or '__main__'}:{id(self.app):#x}",
+                transport=self.app.broker_for_read.url,
+                results=self.app.backend.url,
+                concurrency=pool,
+                events="OFF (task events are not built yet)",
+                queues=queues,
+                tasks=names if level in ("INFO", "DEBUG") else (),
+            ),
+            flush=True,
+        )
+
+    # -- run ----------------------------------------------------------------------------------------------------
+
+    def announce_ready(self) -> None:
+        """Say that tasks are consumed. Called by the coordinator."""
+        logger.info("%s ready.", self.hostname)
+        signals.worker_ready.send(sender=self)
+
+    def _fork_spawner(self) -> tuple[int, socket] | None:
+        """The spawner's pid and its control socket; None for a pool without child processes."""
+        if self.pool_name == "solo":
+            return None
+        conf = self.app.conf
+        if conf.worker_pool_start_method != "fork":
+            raise ImproperlyConfigured(
+                f"worker_pool_start_method {conf.worker_pool_start_method!r} is not built yet; use 'fork'"
+            )
+        redirect = conf.worker_redirect_stdouts_level if conf.worker_redirect_stdouts else None
+        return fork_spawner(
+            self.app,
+            self.hostname,
+            {
+                "threads": self.concurrency if self.pool_name == "threads" else 1,
+                "report_memory": bool(self.options.max_memory_per_child or conf.worker_max_memory_per_child),
+                "redirect_level": redirect,
+            },
+        )

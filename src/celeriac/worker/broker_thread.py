@@ -1,0 +1,338 @@
+"""The one thread that uses the worker's broker session: fetches, settles, keeps the lease alive, reconnects.
+
+It knows deliveries, not tasks.  What it fetches goes to the coordinator's loop in batches; what the loop wants
+settled comes back through queues.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from celeriac.exceptions import OperationalError, SessionLost, SessionRefused
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Sequence
+
+    from celeriac.broker.base import Broker, BrokerSession
+    from celeriac.broker.topology import Queue
+    from celeriac.message import Delivery
+
+logger = logging.getLogger("celeriac.worker.consumer")
+
+#: Deliveries taken in one fetch.
+MAX_FETCH = 500
+#: Seconds between attempts to reconnect: it doubles up to the last, with jitter.
+FIRST_RETRY, LAST_RETRY = 0.1, 2.0
+
+
+class BrokerListener(Protocol):
+    """What the thread tells the coordinator; always called on its loop."""
+
+    def on_connected(self, url: str) -> None: ...
+
+    def on_deliveries(self, deliveries: list[Delivery]) -> None: ...
+
+    def on_session_lost(self, session_id: int) -> None: ...
+
+    def on_unsettled(self, verb: str, deliveries: list[Delivery]) -> None: ...
+
+    def on_broker_refused(self, reason: str) -> None: ...
+
+
+@dataclass(slots=True, frozen=True)
+class ConnectionPolicy:
+    """When to try again.
+
+    Attributes:
+        retry: Reconnect after a loss (``broker_connection_retry``).
+        retry_on_startup: Retry the first connection (``broker_connection_retry_on_startup``).
+        max_retries: Attempts in a row; None is for ever (``broker_connection_max_retries``).
+        heartbeat: Seconds between extensions of the lease.
+    """
+
+    retry: bool = True
+    retry_on_startup: bool = True
+    max_retries: int | None = 100
+    heartbeat: float = 10.0
+
+
+class BrokerThread:
+    """Owner of the consuming session.
+
+    The attributes ``limit`` and ``finished`` are written by the loop and read here; ``fetched`` the other way round.
+
+    Args:
+        broker: Where to connect.
+        queues: What to consume.
+        listener: The coordinator.
+        loop: The coordinator's loop.
+        policy: When to try again.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        queues: Sequence[Queue],
+        listener: BrokerListener,
+        loop: asyncio.AbstractEventLoop,
+        policy: ConnectionPolicy,
+    ) -> None:
+        self._broker = broker
+        self._queues = list(queues)
+        self._listener = listener
+        self._loop = loop
+        self._policy = policy
+        self._session: BrokerSession | None = None
+        self._commands: deque[tuple[str, Any]] = deque()
+        self._wanted = threading.Event()
+        self._stopping = False
+        self._fetching = True
+        self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
+        self.limit = 0
+        self.fetched = 0
+        self.finished = 0
+
+    # -- called on the loop -----------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Begin to connect."""
+        self._thread.start()
+
+    def post(self, verb: str, items: Any) -> None:
+        """Queue a command: ``ack``, ``ack_early``, ``reject``, ``requeue``, ``release``, ``defer``, ``dead_letter``."""
+        self._commands.append((verb, items))
+
+    def wake(self) -> None:
+        """Have the commands posted, and a raised limit, acted upon now."""
+        self._wanted.set()
+        session = self._session
+        if session is not None:
+            session.wake()
+
+    def quiesce(self) -> None:
+        """Fetch no more; go on settling."""
+        self._fetching = False
+        self.wake()
+
+    def stop(self) -> None:
+        """Settle what was posted, release the rest and end; `join` waits for it."""
+        self._stopping = True
+        self.wake()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end; False when it did not come in time."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    # -- the thread ---------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        attempts = 0
+        lost: BrokerSession | None = None
+        connected_before = False
+        while not self._stopping:
+            try:
+                session = self._open(lost)
+            except SessionRefused as exc:
+                if not connected_before:
+                    self._tell(self._listener.on_broker_refused, str(exc))
+                    return
+                attempts = self._pause(attempts, exc)
+            except OperationalError as exc:
+                if not self._may_retry(attempts, connected_before):
+                    self._tell(self._listener.on_broker_refused, str(exc))
+                    return
+                attempts = self._pause(attempts, exc)
+            except Exception as exc:
+                logger.critical("Cannot consume from %s", self._broker.url, exc_info=True)
+                self._tell(self._listener.on_broker_refused, f"{type(exc).__name__}: {exc}")
+                return
+            else:
+                if lost is not None and lost.session_id != session.session_id:
+                    self._tell(self._listener.on_session_lost, lost.session_id)
+                attempts, connected_before = 0, True
+                lost = self._serve(session)
+
+    def _open(self, lost: BrokerSession | None) -> BrokerSession:
+        """A session that consumes; it continues a lost one where that is possible."""
+        session = self._broker.connect(resume=lost)
+        try:
+            session.consume(self._queues)
+        except BaseException:
+            session.close()
+            raise
+        return session
+
+    def _may_retry(self, attempts: int, connected_before: bool) -> bool:
+        allowed = self._policy.retry if connected_before else self._policy.retry_on_startup
+        limit = self._policy.max_retries
+        return allowed and (not limit or attempts < limit)
+
+    def _pause(self, attempts: int, exc: Exception) -> int:
+        """Wait before the next attempt; returns how many there were."""
+        interval = min(FIRST_RETRY * 2**attempts, LAST_RETRY) * random.uniform(0.7, 1.0)
+        attempts += 1
+        logger.error(
+            "consumer: Cannot connect to %s: %s.\nTrying again in %.2f seconds... (%s/%s)\n",
+            self._broker.url, exc, interval, attempts, self._policy.max_retries or "∞",
+        )  # fmt: skip
+        deadline = time.monotonic() + interval
+        while not self._stopping and (left := deadline - time.monotonic()) > 0:
+            self._wanted.wait(left)
+            self._wanted.clear()
+        return attempts
+
+    def _serve(self, session: BrokerSession) -> BrokerSession | None:
+        """Use one session until it breaks or the worker stops; returns it when it broke."""
+        self._session = session
+        self._tell(self._listener.on_connected, self._broker.url)
+        try:
+            self._consume(session)
+        except Exception as exc:
+            if not isinstance(exc, OperationalError):
+                logger.critical("The session with %s failed", self._broker.url, exc_info=True)
+            logger.warning(
+                "consumer: Connection to broker lost. Trying to re-establish the connection... (%s: %s)",
+                type(exc).__name__, exc,
+            )  # fmt: skip
+            return session
+        else:
+            return None
+        finally:
+            self._session = None
+            session.close()
+
+    def _consume(self, session: BrokerSession) -> None:
+        beat = time.monotonic() + self._policy.heartbeat
+        watchdog = Watchdog(session, [queue.name for queue in self._queues])
+        while True:
+            # Cleared before the commands are read: a wake-up after that is seen by the next wait.
+            self._wanted.clear()
+            self._settle(session)
+            if self._stopping:
+                return
+            now = time.monotonic()
+            if now >= beat:
+                session.heartbeat()
+                watchdog.check()
+                beat = now + self._policy.heartbeat
+            room = self.limit - (self.fetched - self.finished)
+            if room > 0 and self._fetching:
+                deliveries = session.fetch(limit=min(room, MAX_FETCH), wait=beat - now)
+                if deliveries:
+                    self.fetched += len(deliveries)
+                    watchdog.progress()
+                    self._tell(self._listener.on_deliveries, deliveries)
+            else:
+                watchdog.progress()
+                self._wanted.wait(beat - now)
+
+    def _settle(self, session: BrokerSession) -> None:
+        """Carry out the posted commands, one batch for each verb.
+
+        A command that a breaking connection cut short is posted again: the next session may continue this one, and
+        running it twice changes nothing.  Only of an early acknowledgement nobody could tell then whether it is this
+        one that succeeded: such a message is given back, if it is still held, and does not run here.  Commands for
+        deliveries of a session that is gone go back to the loop.
+        """
+        commands = self._commands
+        if not commands:
+            return
+        batches: dict[str, list[Any]] = {}
+        for _ in range(len(commands)):
+            verb, items = commands.popleft()
+            batches.setdefault(verb, []).extend(items)
+        ours = session.session_id
+        try:
+            for verb in list(batches):
+                items = batches[verb]
+                current = [item for item in items if _delivery_of(item).session_id == ours]
+                if current:
+                    self._carry_out(session, verb, current)
+                del batches[verb]
+                if len(current) < len(items):
+                    gone = [d for item in items if (d := _delivery_of(item)).session_id != ours]
+                    self._tell(self._listener.on_unsettled, verb, gone)
+        finally:
+            if early := [delivery for delivery, _ in batches.pop("ack_early", ())]:
+                self._tell(self._listener.on_unsettled, "ack_early", early)
+                batches["release"] = [*batches.get("release", ()), *early]
+            commands.extendleft(reversed(batches.items()))
+
+    def _carry_out(self, session: BrokerSession, verb: str, items: list[Any]) -> None:
+        if verb == "ack":
+            session.ack_many(items)
+        elif verb == "ack_early":
+            session.ack_many([delivery for delivery, _ in items], confirm=True)
+            self._tell(_call_all, [then for _, then in items])
+        elif verb == "reject":
+            session.reject_many(items)
+        elif verb == "requeue":
+            session.requeue_many(items)
+        elif verb == "release":
+            session.requeue_many(items, charge=False)
+        elif verb == "defer":
+            session.defer_many(items)
+        elif verb == "dead_letter":
+            session.dead_letter_many(items)
+        else:
+            raise ValueError(f"unknown command {verb!r}")
+
+    def _tell(self, function: Callable[..., None], *args: Any) -> None:
+        try:
+            self._loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            # The loop is closed: the worker is gone, and closing the session releases what it holds.
+            self._stopping = True
+
+
+class Watchdog:
+    """Notices a session that claims nothing although messages wait, and declares it lost.
+
+    Args:
+        session: The session to watch.
+        queues: Names of its queues.
+    """
+
+    #: Checks in a row that find a backlog and no progress before the session is given up.
+    PATIENCE = 2
+
+    def __init__(self, session: BrokerSession, queues: list[str]) -> None:
+        self._session = session
+        self._queues = queues
+        self._progressed = True
+        self._stalled = 0
+
+    def progress(self) -> None:
+        """Something was claimed, or nothing was wanted."""
+        self._progressed = True
+
+    def check(self) -> None:
+        """Raise `SessionLost` when the session is stuck; call at each heartbeat."""
+        if self._progressed or not any(self._session.depths(self._queues).values()):
+            self._stalled = 0
+        else:
+            self._stalled += 1
+            if self._stalled >= self.PATIENCE:
+                raise SessionLost(
+                    f"messages wait in {', '.join(self._queues)} but the session has claimed none of them; reconnecting"
+                )
+        self._progressed = False
+
+
+def _delivery_of(item: Any) -> Delivery:
+    """The delivery a command is about: the item itself, or the first of a pair."""
+    delivery: Delivery = item[0] if isinstance(item, tuple) else item
+    return delivery
+
+
+def _call_all(functions: list[Callable[[], None]]) -> None:
+    for function in functions:
+        function()

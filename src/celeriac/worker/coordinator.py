@@ -1,0 +1,541 @@
+"""The coordinator: owns the loop and everything the worker knows; intake, dispatch, settlement and shutdown meet here.
+
+All state is touched on the loop's thread only.  Broker I/O is the broker thread's, user code the pool's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import signal
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from celeriac import signals, states
+from celeriac.exceptions import (
+    DecodeError,
+    InvalidTaskError,
+    NotRegistered,
+    Retry,
+    TaskRevokedError,
+    TimeLimitExceeded,
+    WorkerLostError,
+)
+from celeriac.execution.job import KIND_NAMES, LOST, REFUSED, SUCCEEDED, TIMED_OUT
+from celeriac.worker.dispatcher import Dispatcher, Estimates
+from celeriac.worker.holding import Holding
+from celeriac.worker.intake import Judged, Verdict
+from celeriac.worker.ledger import Ledger
+from celeriac.worker.settlement import Action, decide, is_final
+from celeriac.worker.shutdown import ANNOUNCEMENTS, Stage, exit_code, next_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from celeriac.message import Delivery
+    from celeriac.pool.base import Pool, Slot
+    from celeriac.worker.broker_thread import BrokerThread
+    from celeriac.worker.failures import FailureReporter
+    from celeriac.worker.intake import Intake
+    from celeriac.worker.ledger import Entry
+
+logger = logging.getLogger("celeriac.worker.strategy")
+log = logging.getLogger("celeriac.worker")
+
+#: Messages claimed ahead for one slot while tasks are short, and the seconds of work they may amount to.
+MAX_PREFETCH, PREFETCH_HORIZON = 192, 0.020
+#: Seconds the pool gets to end what it runs at a cold shutdown, and the broker thread to settle.
+POOL_TIMEOUT, BROKER_TIMEOUT = 5.0, 10.0
+
+#: A SIGTERM this many seconds after another one says nothing new.
+REPEATED_TERM = 0.5
+
+#: Characters of the reason a message is set aside for.
+MAX_REASON = 1000
+
+_VERBS = {Action.ACK: "ack", Action.REJECT: "reject", Action.REQUEUE: "requeue"}
+
+
+@dataclass(slots=True, frozen=True)
+class CoordinatorOptions:
+    """How the worker behaves.
+
+    Attributes:
+        hostname: Node name.
+        prefetch_multiplier: Messages claimed ahead for each slot; 0 is unlimited.
+        adaptive_prefetch: Claim more while tasks are short.
+        grace: Seconds a warm shutdown waits for running tasks; None is as long as they take.
+        soft_shutdown_timeout: Seconds before a cold shutdown ends them.
+        soft_shutdown_on_idle: Wait even when nothing runs.
+    """
+
+    hostname: str
+    prefetch_multiplier: int = 4
+    adaptive_prefetch: bool = True
+    grace: float | None = None
+    soft_shutdown_timeout: float = 0.0
+    soft_shutdown_on_idle: bool = False
+
+
+class Coordinator:
+    """A worker at work.
+
+    Args:
+        options: How it behaves.
+        pool: Where tasks run.
+        intake: Judge of deliveries.
+        make_broker_thread: Makes the broker thread, given this listener and the loop.
+        make_reporter: Makes the failure reporter, given the loop.
+        on_ready: Called once the broker is connected for the first time.
+    """
+
+    def __init__(
+        self,
+        options: CoordinatorOptions,
+        pool: Pool,
+        intake: Intake,
+        make_broker_thread: Callable[[Coordinator, asyncio.AbstractEventLoop], BrokerThread],
+        make_reporter: Callable[[asyncio.AbstractEventLoop], FailureReporter],
+        on_ready: Callable[[], None],
+    ) -> None:
+        self._options = options
+        self._pool = pool
+        self._intake = intake
+        self._make_broker_thread = make_broker_thread
+        self._make_reporter = make_reporter
+        self._on_ready = on_ready
+        self._ledger = Ledger()
+        self._estimates = Estimates()
+        self._holding = Holding()
+        self._dispatcher = Dispatcher(pool, self._ledger, self._estimates, self._acknowledge_early)
+        self._stage = Stage.RUNNING
+        self._exit_code = 0
+        self._fatal: str | None = None
+        self._connected = False
+        # The pool is being ended: what it loses now is given back, not accounted as lost.
+        self._ending = False
+        self._hold_timer: asyncio.TimerHandle | None = None
+        self._rebalance_timer: asyncio.TimerHandle | None = None
+        self._last_term = float("-inf")
+        self._limit_timers: dict[int, list[asyncio.TimerHandle]] = {}
+        self._loop: asyncio.AbstractEventLoop
+        self._broker: BrokerThread
+        self._reporter: FailureReporter
+        self._stage_changed: asyncio.Event
+        self._drained: asyncio.Event
+        self.started = False
+
+    # -- life ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Work until told to stop; returns the exit status."""
+        self._loop = asyncio.get_running_loop()
+        self._stage_changed, self._drained = asyncio.Event(), asyncio.Event()
+        self._broker = self._make_broker_thread(self, self._loop)
+        self._reporter = self._make_reporter(self._loop)
+        self._adjust_prefetch()
+        await self._pool.start(self)
+        self._broker.start()
+        self.started = True
+        await self._stage_changed.wait()
+        await self._shut_down()
+        return self._exit_code
+
+    def request_stop(self, number: int) -> None:
+        """Act on an OS signal; called on the loop."""
+        stage = next_stage(self._stage, number)
+        now = self._loop.time()
+        # timeout(1) and some supervisors signal the process and its group: one request, received twice.
+        repeated = number == signal.SIGTERM and now - self._last_term < REPEATED_TERM
+        self._last_term = now if number == signal.SIGTERM else self._last_term
+        if stage is self._stage or repeated:
+            return
+        if self._stage is Stage.RUNNING or stage > Stage.WARM:
+            self._exit_code = exit_code(stage, number)
+        self._stage = stage
+        print(ANNOUNCEMENTS[stage], flush=True)  # noqa: T201 - operators expect it on stdout
+        if number == signal.SIGINT and stage is Stage.WARM:
+            print(  # noqa: T201
+                "worker: Hitting Ctrl+C again will initiate cold shutdown, terminating all running tasks!", flush=True
+            )
+        signals.worker_shutting_down.send(
+            sender=self._options.hostname,
+            sig=signal.Signals(number).name,
+            how="Warm" if stage is Stage.WARM else "Cold",
+            exitcode=self._exit_code,
+        )
+        self._stage_changed.set()
+        self._drained.set()
+
+    def _fail(self, reason: str) -> None:
+        """Stop because the worker cannot go on."""
+        if self._fatal is None:
+            self._fatal = reason
+            log.critical("Unrecoverable error: %s", reason)
+            self._exit_code = 1
+            self._stage = max(self._stage, Stage.COLD)
+            self._stage_changed.set()
+            self._drained.set()
+
+    async def _shut_down(self) -> None:
+        self._broker.quiesce()
+        self._dispatcher.paused = True
+        self._release_unbegun()
+        if self._stage is Stage.WARM:
+            await self._wait_until_drained(self._options.grace, Stage.WARM)
+        soft = self._options.soft_shutdown_timeout if self._fatal is None else 0.0
+        if self._stage is Stage.COLD and soft and (len(self._ledger) or self._options.soft_shutdown_on_idle):
+            log.warning("Initiating Soft Shutdown, terminating in %s seconds", soft)
+            await self._wait_until_drained(soft, Stage.COLD)
+        await self._end()
+
+    async def _wait_until_drained(self, timeout: float | None, stage: Stage) -> None:
+        """Wait for what runs; returns early when a later stage is reached."""
+        deadline = None if timeout is None else self._loop.time() + timeout
+        while len(self._ledger) and self._stage is stage:
+            self._drained.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await self._drained.wait()
+            except TimeoutError:
+                log.warning("%d task(s) still run after %s seconds; they are given back", len(self._ledger), timeout)
+                return
+
+    async def _end(self) -> None:
+        """End what still runs, settle, let go of everything."""
+        self._ending = True
+        for slot in self._pool.slots:
+            if slot.assigned:
+                self._pool.interrupt(slot, signal.SIGKILL)
+        # Only when a process is gone may another worker get what it ran.
+        await self._pool.stop(timeout=POOL_TIMEOUT)
+        unsettled = [entry.delivery for entry in self._ledger if entry.late and not entry.orphaned]
+        if unsettled:
+            log.warning("Restoring %d unacknowledged message(s)", len(unsettled))
+            self._broker.post("release", unsettled)
+        for entry in self._ledger:
+            if entry.acked:
+                cancelled = Retry("cancelled by Celery")
+                self._reporter.store(entry.delivery.message, states.RETRY, cancelled, lambda: None)
+            self._ledger.remove(entry)
+        await asyncio.to_thread(self._reporter.stop)
+        # Settlements that the reporter asked for on its way out.
+        await asyncio.sleep(0)
+        self._broker.stop()
+        if not await asyncio.to_thread(self._broker.join, BROKER_TIMEOUT):
+            log.error(
+                "The broker did not answer in %s seconds; its messages return when the lease lapses", BROKER_TIMEOUT
+            )
+
+    def _release_unbegun(self) -> None:
+        """Give back what has not begun. What was acknowledged early has no way back and still runs."""
+        entries = [*self._dispatcher.drain(), *self._dispatcher.recall_all(), *self._holding.drain()]
+        late = [entry for entry in entries if not entry.acked]
+        for entry in late:
+            self._ledger.remove(entry)
+        self._broker.post("release", [entry.delivery for entry in late if not entry.orphaned])
+        self._broker.finished += len(late)
+        self._broker.wake()
+        begun_by_promise = [entry for entry in entries if entry.acked]
+        if begun_by_promise:
+            self._dispatcher.paused = False
+            self._dispatcher.put_back(begun_by_promise)
+            self._dispatcher.pump()
+
+    # -- broker -------------------------------------------------------------------------------------------------
+
+    def on_connected(self, url: str) -> None:
+        log.info("Connected to %s", url)
+        if not self._connected:
+            self._connected = True
+            self._on_ready()
+
+    def on_broker_refused(self, reason: str) -> None:
+        self._fail(reason)
+
+    def on_session_lost(self, session_id: int) -> None:
+        """Drop what has not begun: it will be delivered again. What runs may be adopted by its next delivery."""
+        lost = self._ledger.orphan(session_id)
+        if not self._dispatcher.paused:
+            self._dispatcher.put_back(self._dispatcher.recall_all())
+        unbegun = {id(entry) for entry in (*self._dispatcher.drain_orphans(), *self._holding.drain_orphans())}
+        dropped = [entry for entry in lost if id(entry) in unbegun and not entry.acked]
+        for entry in dropped:
+            self._ledger.remove(entry)
+        self._broker.finished += len(dropped)
+        self._dispatcher.pump()
+
+    def on_unsettled(self, verb: str, deliveries: list[Delivery]) -> None:
+        """A session broke before it could settle these."""
+        for delivery in deliveries:
+            if verb == "ack_early":
+                self._broker.finished += self._dispatcher.drop_unacknowledged(delivery)
+            elif verb in ("ack", "reject"):
+                self._ledger.remember(delivery, verb)
+
+    def on_deliveries(self, deliveries: list[Delivery]) -> None:
+        """A batch was fetched."""
+        ready: list[Entry] = []
+        info = logger.isEnabledFor(logging.INFO)
+        judge = self._intake.judge
+        for delivery in deliveries:
+            if self._ledger.awaits_redelivery and self._adopt(delivery):
+                continue
+            judged = judge(delivery)
+            entry = judged.entry
+            if judged.verdict is Verdict.RUN and entry is not None:
+                self._ledger.add(entry)
+                ready.append(entry)
+                if info:
+                    logger.info("Task %s[%s] received", entry.name, entry.task_id)
+            elif judged.verdict is Verdict.HOLD and entry is not None:
+                self._ledger.add(entry)
+                self._holding.hold(entry, judged.until)
+            else:
+                self._set_aside(delivery, judged)
+        if signals.task_received.receivers:
+            for entry in ready:
+                signals.task_received.send(sender=self, request=entry)
+        if self._stage is not Stage.RUNNING:
+            self._dispatcher.add(ready)
+            self._release_unbegun()
+            return
+        self._dispatcher.add(ready)
+        self._dispatcher.pump()
+        self._arm_holding()
+        self._arm_rebalance()
+
+    def _adopt(self, delivery: Delivery) -> bool:
+        """Recognise a message that runs here, or ran to its end, under a lost session."""
+        entry, verb = self._ledger.adopt(delivery)
+        if verb is not None:
+            self._broker.finished += 1
+            self._broker.post(verb, [delivery])
+            self._broker.wake()
+        if entry is not None:
+            self._broker.finished += 1
+        return entry is not None or verb is not None
+
+    def _set_aside(self, delivery: Delivery, judged: Judged) -> None:
+        """Everything that is not going to run here."""
+        self._broker.finished += 1
+        # A reason quotes what a message contains, which may be long.
+        verdict, reason, message = judged.verdict, judged.reason[:MAX_REASON], delivery.message
+        name, task_id = message.headers.get("task"), message.headers.get("id")
+        if verdict is Verdict.DEFER:
+            logger.info("Task %s[%s] received: due later, kept by the broker", name, task_id)
+            self._post("defer", (delivery, judged.until))
+            return
+        if verdict is Verdict.EXPIRED:
+            logger.info("Discarding revoked task: %s[%s]", name, task_id)
+            signals.task_revoked.send(sender=self, request=delivery, terminated=False, signum=None, expired=True)
+            self._reporter.store(
+                message, states.REVOKED, TaskRevokedError("expired"), lambda: self._post("ack", delivery)
+            )
+            return
+        logger.error("%.200s[%.200s] is set aside: %s", name or "A message", task_id, reason)
+        dead = functools.partial(self._post, "dead_letter", (delivery, f"{verdict.value}: {reason}"))
+        if verdict is Verdict.UNKNOWN:
+            exc = NotRegistered(name)
+            signals.task_unknown.send(sender=self, name=name, id=task_id, message=message, exc=exc)
+            self._reporter.store(message, states.FAILURE, exc, dead)
+        elif verdict is Verdict.EXHAUSTED:
+            self._give_up(delivery, WorkerLostError(reason), dead)
+        else:
+            signals.task_rejected.send(sender=self, message=message, exc=InvalidTaskError(reason))
+            dead()
+
+    def _give_up(self, delivery: Delivery, exc: Exception, then: Callable[[], None]) -> None:
+        """Fail a task that was delivered too often, with its handlers and errbacks."""
+        # Judged again as a first delivery: all that is wanted is its job.
+        delivery.deliveries = 1
+        delivery.message.headers.pop("eta", None)
+        entry = self._intake.judge(delivery).entry
+        if entry is None:
+            self._reporter.store(delivery.message, states.FAILURE, exc, then)
+        else:
+            self._reporter.fail(entry.job, exc, then)
+
+    def _post(self, verb: str, item: object) -> None:
+        self._broker.post(verb, [item])
+        self._broker.wake()
+
+    def _acknowledge_early(self, entries: Sequence[Entry], then: Callable[[Entry], None]) -> None:
+        """Acknowledge before the pool gets them; ``then`` runs for each once the broker has confirmed."""
+        self._broker.post("ack_early", [(entry.delivery, functools.partial(then, entry)) for entry in entries])
+        self._broker.wake()
+
+    # -- pool ---------------------------------------------------------------------------------------------------
+
+    def on_slot_ready(self, slot: Slot) -> None:
+        self._dispatcher.forget(slot)
+        self._dispatcher.pump()
+
+    def on_pool_failed(self, reason: str) -> None:
+        self._fail(reason)
+
+    def on_begun(self, slot: Slot, seq: int, at: float) -> None:
+        """Start the clocks of a task with limits."""
+        entry = self._ledger.get(seq)
+        if entry is None:
+            return
+        entry.began_at = at
+        job, elapsed, timers = entry.job, max(0.0, time.time() - at), []
+        if job.soft_limit:
+            timers.append(self._loop.call_later(job.soft_limit - elapsed, self._on_soft_limit, entry))
+        if job.hard_limit:
+            timers.append(self._loop.call_later(job.hard_limit - elapsed, self._on_hard_limit, entry))
+        self._limit_timers[seq] = timers
+
+    def _on_soft_limit(self, entry: Entry) -> None:
+        log.warning("Soft time limit (%ss) exceeded for %s[%s]", entry.job.soft_limit, entry.name, entry.task_id)
+        if entry.slot is not None:
+            self._pool.interrupt(entry.slot, signal.SIGUSR1)
+
+    def _on_hard_limit(self, entry: Entry) -> None:
+        log.error("Hard time limit (%ss) exceeded for %s[%s]", entry.job.hard_limit, entry.name, entry.task_id)
+        if entry.slot is not None:
+            entry.timed_out = True
+            self._pool.interrupt(entry.slot, signal.SIGKILL)
+
+    def on_outcomes(self, slot: Slot, outcomes: Sequence[tuple[int, int, float, str | None]]) -> None:
+        """Jobs ended: settle them, and send what comes next."""
+        ledger, learn, finished = self._ledger, self._estimates.learn, self._dispatcher.finished
+        acks: list[Delivery] = []
+        for seq, kind, runtime, detail in outcomes:
+            entry = ledger.get(seq)
+            if entry is None:
+                continue
+            learn(entry.plan.name, runtime)
+            finished(slot, entry)
+            if seq in self._limit_timers:
+                self._cancel_limits(seq)
+            ledger.remove(entry)
+            if kind == SUCCEEDED and entry.late and not entry.orphaned:
+                acks.append(entry.delivery)
+            else:
+                self._settle(entry, kind, detail)
+        self._broker.finished += len(outcomes)
+        self._broker.post("ack", acks)
+        self._adjust_prefetch()
+        self._dispatcher.pump()
+        self._broker.wake()
+        self._arm_rebalance()
+        if not len(ledger):
+            self._drained.set()
+
+    def _settle(self, entry: Entry, kind: int, detail: str | None) -> None:
+        """Carry out the settlement table for one entry that has been taken out of the ledger."""
+        delivery = entry.delivery
+        action = decide(entry.plan, kind, late=entry.late, deliveries=delivery.deliveries)
+        if action is Action.DEAD_LETTER:
+            reason = f"{KIND_NAMES[kind]}: {detail}"[:MAX_REASON]
+            dead = functools.partial(self._post, "dead_letter", (delivery, reason))
+            if kind == REFUSED:
+                signals.task_rejected.send(sender=self, message=delivery.message, exc=DecodeError(detail))
+            dead()
+        elif action is Action.ACK and entry.orphaned:
+            self._ledger.remember(delivery, "ack")
+        elif action is not Action.NONE and not entry.orphaned:
+            self._broker.post(_VERBS[action], [delivery])
+
+    def on_slot_lost(
+        self, slot: Slot, running: Sequence[int], finished: Sequence[int], unbegun: Sequence[int], reason: str
+    ) -> None:
+        """A child died: unbegun jobs go elsewhere; the others end by policy."""
+        if self._ending:
+            return
+        self._dispatcher.forget(slot)
+        get = self._ledger.get
+        self._dispatcher.put_back([entry for seq in unbegun if (entry := get(seq)) is not None])
+        for seq in finished:
+            entry = get(seq)
+            if entry is not None and entry.late:
+                # It ran to its end, unreported: it runs again, but not at its own charge.
+                self._ledger.remove(entry)
+                self._broker.finished += 1
+                if not entry.orphaned:
+                    self._broker.post("release", [entry.delivery])
+            elif entry is not None:
+                self._lose(entry, LOST, WorkerLostError(f"Worker exited prematurely: {reason} Job: {seq}."))
+        for seq in running:
+            entry = get(seq)
+            if entry is None:
+                continue
+            if entry.timed_out:
+                self._lose(entry, TIMED_OUT, TimeLimitExceeded(entry.job.hard_limit))
+            else:
+                self._lose(entry, LOST, WorkerLostError(f"Worker exited prematurely: {reason} Job: {seq}."))
+        self._broker.wake()
+        self._dispatcher.pump()
+        if not len(self._ledger):
+            self._drained.set()
+
+    def _lose(self, entry: Entry, kind: int, exc: Exception) -> None:
+        """A task that was killed: record the failure first where it is final, then settle its message."""
+        self._cancel_limits(entry.seq)
+        self._ledger.remove(entry)
+        self._broker.finished += 1
+        action = decide(entry.plan, kind, late=entry.late, deliveries=entry.delivery.deliveries)
+        detail = f"{type(exc).__name__}: {exc}"
+        if is_final(entry.plan, kind, action):
+            logger.error("Task %s[%s] raised unexpected: %r", entry.name, entry.task_id, exc)
+            self._reporter.fail(entry.job, exc, functools.partial(self._settle_lost, entry, kind, detail))
+        else:
+            logger.warning(
+                "Task %s[%s] was lost (%s); its message is requeued after delivery %d",
+                entry.name, entry.task_id, exc, entry.delivery.deliveries,
+            )  # fmt: skip
+            self._settle(entry, kind, detail)
+
+    def _settle_lost(self, entry: Entry, kind: int, detail: str) -> None:
+        self._settle(entry, kind, detail)
+        self._broker.wake()
+
+    def _cancel_limits(self, seq: int) -> None:
+        for timer in self._limit_timers.pop(seq, ()):
+            timer.cancel()
+
+    # -- pace ---------------------------------------------------------------------------------------------------
+
+    def _adjust_prefetch(self) -> None:
+        """How many messages may be held: the multiplier's, or more while tasks are short."""
+        slots = sum(slot.capacity for slot in self._pool.slots)
+        multiplier = self._options.prefetch_multiplier
+        limit = slots * multiplier if multiplier else 65535
+        if self._options.adaptive_prefetch:
+            short = int(PREFETCH_HORIZON / self._estimates.overall)
+            limit = max(limit, slots * min(MAX_PREFETCH, short))
+        self._broker.limit = limit
+
+    def _arm_holding(self) -> None:
+        at = self._holding.next_at()
+        if self._hold_timer is not None:
+            self._hold_timer.cancel()
+        delay = None if at is None else max(0.0, at - time.monotonic())
+        self._hold_timer = None if delay is None else self._loop.call_later(delay, self._release_held)
+
+    def _release_held(self) -> None:
+        ready: list[Entry] = []
+        for entry in self._holding.due(time.monotonic()):
+            if expired := self._intake.expired(entry.delivery.message.headers):
+                self._ledger.remove(entry)
+                self._set_aside(entry.delivery, expired)
+            else:
+                ready.append(entry)
+        self._dispatcher.add(ready)
+        self._dispatcher.pump()
+        self._arm_holding()
+
+    def _arm_rebalance(self) -> None:
+        """Look for idle slots beside waiting jobs, now or when that may be worth it."""
+        if self._rebalance_timer is None:
+            delay = self._dispatcher.rebalance()
+            if delay is not None:
+                self._rebalance_timer = self._loop.call_later(delay, self._rebalance)
+
+    def _rebalance(self) -> None:
+        self._rebalance_timer = None
+        self._arm_rebalance()

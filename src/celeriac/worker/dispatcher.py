@@ -1,0 +1,228 @@
+"""Ready entries to free slots, in batches as large as short tasks allow and no larger.  Runs on the loop.
+
+A slot is given more than it can run at once only while the work ahead of it is expected to take less than
+`HORIZON` seconds; a task never seen before counts as long.  When a slot runs dry while another holds jobs it has not
+begun, those are recalled.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from celeriac.message import Delivery
+    from celeriac.pool.base import Pool, Slot
+    from celeriac.worker.ledger import Entry, Ledger
+
+#: Seconds of expected work that may be queued in front of a slot.
+HORIZON = 0.010
+#: Jobs that may be queued in front of a slot.
+MAX_AHEAD = 128
+#: Seconds that the machinery around a task takes in the child.
+OVERHEAD = 30e-6
+#: Expected seconds of a task never seen before: long, so that nothing queues behind it.
+UNKNOWN = 1.0
+#: A job running this many seconds is worth a recall of what waits behind it.
+RECALL_AFTER = 0.010
+
+
+class Estimates:
+    """Moving averages of run times by task name, and over all."""
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, float] = {}
+        self.overall = UNKNOWN
+
+    def cost(self, name: str) -> float:
+        """Expected seconds in a slot."""
+        return self._by_name.get(name, UNKNOWN)
+
+    def learn(self, name: str, runtime: float) -> None:
+        """Take in a measured run time: slower counts more than faster, so that surprises are not repeated."""
+        seen = runtime + OVERHEAD
+        old = self._by_name.get(name)
+        if old is None:
+            self._by_name[name] = seen
+        else:
+            self._by_name[name] = old + (seen - old) * (0.5 if seen > old else 0.1)
+        self.overall += (seen - self.overall) * 0.1
+
+
+class Dispatcher:
+    """Owner of the ready queue.
+
+    Args:
+        pool: Where jobs run.
+        ledger: Entries by number.
+        estimates: Expected run times.
+        acknowledge: Acknowledges entries early, then calls back for each.
+    """
+
+    def __init__(
+        self,
+        pool: Pool,
+        ledger: Ledger,
+        estimates: Estimates,
+        acknowledge: Callable[[Sequence[Entry], Callable[[Entry], None]], None],
+    ) -> None:
+        self._pool = pool
+        self._acknowledge = acknowledge
+        # Entries reserved for a slot until the broker has confirmed their early acknowledgement.
+        self._reserved: dict[Slot, list[Entry]] = {slot: [] for slot in pool.slots}
+        self._ledger = ledger
+        self._estimates = estimates
+        self._ready: deque[Entry] = deque()
+        self._ahead: dict[Slot, float] = dict.fromkeys(pool.slots, 0.0)
+        self._last_outcome: dict[Slot, float] = {}
+        self.paused = False
+
+    def __len__(self) -> int:
+        return len(self._ready)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Queue entries at the back; call `pump` afterwards."""
+        self._ready.extend(entries)
+
+    def put_back(self, entries: Sequence[Entry]) -> None:
+        """Queue entries at the front, in their order."""
+        for entry in entries:
+            entry.slot = None
+        self._ready.extendleft(reversed(entries))
+
+    def drain(self) -> list[Entry]:
+        """Take out every entry that has not been sent to a slot."""
+        found = list(self._ready)
+        self._ready.clear()
+        return found
+
+    def drain_orphans(self) -> list[Entry]:
+        """Take out the waiting entries of lost sessions."""
+        found = [entry for entry in self._ready if entry.orphaned and not entry.acked]
+        self._ready = deque(entry for entry in self._ready if not entry.orphaned or entry.acked)
+        return found
+
+    def finished(self, slot: Slot, entry: Entry) -> None:
+        """An entry left its slot."""
+        self._ahead[slot] = max(0.0, self._ahead[slot] - entry.cost) if slot.assigned else 0.0
+        self._last_outcome[slot] = time.monotonic()
+
+    def forget(self, slot: Slot) -> None:
+        """A slot lost its process: nothing is ahead of it."""
+        self._ahead[slot] = 0.0
+
+    def pump(self) -> None:
+        """Send what can be sent."""
+        if self.paused:
+            return
+        ready = self._ready
+        while ready:
+            hungry = [slot for slot in self._pool.slots if self._takes(slot)]
+            if not hungry:
+                return
+            share = -(-len(ready) // len(hungry))
+            sent = 0
+            for slot in sorted(hungry, key=self._ahead.__getitem__):
+                sent += self._fill(slot, share)
+            if not sent:
+                return
+
+    def _takes(self, slot: Slot) -> bool:
+        """A slot with nothing to do, or with little of it left."""
+        if not slot.ready:
+            return False
+        held = len(slot.assigned) + len(self._reserved[slot])
+        return held < slot.capacity or (held < MAX_AHEAD // 2 and self._ahead[slot] < HORIZON / 2)
+
+    def _fill(self, slot: Slot, share: int) -> int:
+        """Send up to ``share`` entries to a slot; returns how many."""
+        ready, ahead = self._ready, self._ahead[slot]
+        held = len(slot.assigned) + len(self._reserved[slot])
+        room = self._pool.room(slot)
+        limit = min(share, MAX_AHEAD - held, len(ready) if room is None else room)
+        batch: list[Entry] = []
+        while ready and len(batch) < limit:
+            entry = ready[0]
+            cost = self._estimates.cost(entry.plan.name)
+            if held + len(batch) >= slot.capacity and ahead + cost > HORIZON:
+                break
+            ready.popleft()
+            entry.slot, entry.cost = slot, cost
+            ahead += cost
+            batch.append(entry)
+        if batch:
+            self._ahead[slot] = ahead
+            if held == 0:
+                self._last_outcome[slot] = time.monotonic()
+            self._send(slot, batch)
+        return len(batch)
+
+    def _send(self, slot: Slot, batch: list[Entry]) -> None:
+        """Submit; what is to be acknowledged early waits for the broker to confirm that."""
+        early = [entry for entry in batch if not entry.late and not entry.acked]
+        if early:
+            self._reserved[slot].extend(early)
+            self._acknowledge(early, self._on_acknowledged)
+            batch = [entry for entry in batch if entry.late or entry.acked]
+        if batch:
+            self._pool.submit(slot, [entry.job for entry in batch])
+
+    def _on_acknowledged(self, entry: Entry) -> None:
+        """The broker will not deliver this entry again: it may begin."""
+        slot = entry.slot
+        entry.acked = True
+        if slot is None or entry not in self._reserved[slot]:
+            return
+        self._reserved[slot].remove(entry)
+        if slot.ready:
+            self._pool.submit(slot, [entry.job])
+        else:
+            self.put_back([entry])
+            self.pump()
+
+    def drop_unacknowledged(self, delivery: Delivery) -> bool:
+        """Forget a reserved entry whose acknowledgement got lost: run here, it might run twice.
+
+        Returns:
+            There was one.
+        """
+        for entries in self._reserved.values():
+            for entry in entries:
+                if entry.delivery is delivery:
+                    entries.remove(entry)
+                    self._ledger.remove(entry)
+                    return True
+        return False
+
+    def rebalance(self) -> float | None:
+        """Recall what waits behind a long job while another slot idles.
+
+        Returns:
+            Seconds after which it is worth looking again, or None: nothing waits behind anything.
+        """
+        if self._ready or self.paused or not any(s.ready and not s.assigned for s in self._pool.slots):
+            return None
+        now, soonest = time.monotonic(), None
+        for slot in self._pool.slots:
+            if len(slot.assigned) <= slot.capacity:
+                continue
+            wait = self._last_outcome.get(slot, now) + RECALL_AFTER - now
+            if wait <= 0:
+                self.put_back(self._recall(slot))
+            else:
+                soonest = wait if soonest is None else min(soonest, wait)
+        self.pump()
+        return soonest
+
+    def recall_all(self) -> list[Entry]:
+        """Take back everything that has not begun."""
+        return [entry for slot in self._pool.slots for entry in self._recall(slot)]
+
+    def _recall(self, slot: Slot) -> list[Entry]:
+        get = self._ledger.get
+        recalled = [entry for seq in self._pool.recall(slot) if (entry := get(seq)) is not None]
+        self._ahead[slot] = sum(entry.cost for seq in slot.assigned if (entry := get(seq)) is not None)
+        return recalled

@@ -1,0 +1,54 @@
+"""`app.Worker(...)`: options by the names of Celery's worker, made into a `Worker`.  It starts nothing itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.worker.assembly import Worker, WorkerOptions
+
+if TYPE_CHECKING:
+    from celeriac.app.base import Celery
+
+__all__ = ["make_worker"]
+
+#: Options that turn off what is not there.
+_NOTHING_TO_TURN_OFF: Final = frozenset({"without_gossip", "without_mingle", "without_heartbeat"})
+_NOT_BUILT: Final = {
+    "autoscale": "autoscaling",
+    "beat": "the embedded scheduler",
+    "events": "task events",
+    "heartbeat_interval": "event heartbeats",
+    "pool_cls": "custom pools",
+    "schedule_filename": "the embedded scheduler",
+    "scheduler": "the embedded scheduler",
+    "statedb": "the state file",
+    "task_events": "task events",
+}
+_LISTS: Final = frozenset({"queues", "exclude_queues", "include"})
+
+
+def make_worker(app: Celery, options: dict[str, Any]) -> Worker:
+    """A worker of an app.
+
+    Args:
+        app: The application.
+        options: Attributes of `WorkerOptions`; lists may be strings with commas.
+
+    Raises:
+        TypeError: An option is unknown.
+        ImproperlyConfigured: An option is not built yet.
+    """
+    given = {name: value for name, value in options.items() if name not in _NOTHING_TO_TURN_OFF and value is not None}
+    for name, what in _NOT_BUILT.items():
+        if given.pop(name, None):
+            raise ImproperlyConfigured(f"app.Worker({name}={options[name]!r}): not built yet: {what}; leave it out")
+    if given.pop("disable_prefetch", False):
+        app.conf.worker_disable_prefetch = True
+    for name in _LISTS & given.keys():
+        if isinstance(given[name], str):
+            given[name] = [part.strip() for part in given[name].split(",") if part.strip()]
+    unknown = sorted(given.keys() - set(WorkerOptions.__slots__))
+    if unknown:
+        raise TypeError(f"app.Worker() got unexpected options {unknown}; known are {sorted(WorkerOptions.__slots__)}")
+    return Worker(app, WorkerOptions(**given))

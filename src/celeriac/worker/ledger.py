@@ -1,0 +1,137 @@
+"""Every delivery the worker holds and has not settled.  Touched on the coordinator's loop only."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+#: Task id and number of retries.
+Identity: TypeAlias = tuple[str, str]
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celeriac.execution.job import Job
+    from celeriac.message import Delivery
+    from celeriac.pool.base import Slot
+
+
+@dataclass(slots=True, eq=False)
+class Entry:
+    """One delivery on its way through the worker.
+
+    Attributes:
+        seq: The worker's number for it.
+        delivery: What the broker handed over; replaced when the message is adopted after a reconnect.
+        plan: The task's settings.
+        job: What goes to the pool.
+        task_id: Id of the task.
+        late: It is acknowledged after it ran.
+        acked: It has been acknowledged.
+        orphaned: Its session is gone: it cannot be settled unless its message is delivered again.
+        slot: Where it was sent.
+        cost: Seconds it was expected to take.
+        began_at: Unix time it began, when that was announced.
+        timed_out: Its hard time limit passed and its process was killed for it.
+    """
+
+    seq: int
+    delivery: Delivery
+    plan: Any
+    job: Job
+    task_id: str
+    late: bool
+    acked: bool = False
+    orphaned: bool = False
+    slot: Slot | None = None
+    cost: float = 0.0
+    began_at: float | None = None
+    timed_out: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the task."""
+        return str(self.job.headers["task"])
+
+
+class Ledger:
+    """Entries by number, and those whose session is gone by the identity of their message.
+
+    A message that is delivered again while, or after, it ran here is *adopted*: the entry gets the new delivery, and
+    nothing runs twice.
+    """
+
+    #: Settlements remembered for messages whose session was lost before they could be settled.
+    MAX_UNSETTLED = 10_000
+    #: Seconds they are remembered: longer than a lease and a sweep, and no longer than needed, because a task that is
+    #: published anew under the same id must run.
+    UNSETTLED_SECONDS = 120.0
+
+    def __init__(self) -> None:
+        self._entries: dict[int, Entry] = {}
+        self._running_orphans: dict[Identity, Entry] = {}
+        self._unsettled: dict[Identity, tuple[str, float]] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(list(self._entries.values()))
+
+    def add(self, entry: Entry) -> None:
+        """Take a delivery in."""
+        self._entries[entry.seq] = entry
+
+    def get(self, seq: int) -> Entry | None:
+        """An entry by its number."""
+        return self._entries.get(seq)
+
+    def remove(self, entry: Entry) -> None:
+        """Forget an entry."""
+        self._entries.pop(entry.seq, None)
+        if entry.orphaned:
+            self._running_orphans.pop(identity(entry.delivery), None)
+
+    def orphan(self, session_id: int) -> list[Entry]:
+        """Mark the entries of a lost session; returns them."""
+        lost = [entry for entry in self._entries.values() if entry.delivery.session_id == session_id]
+        for entry in lost:
+            entry.orphaned = True
+            self._running_orphans[identity(entry.delivery)] = entry
+        return lost
+
+    def remember(self, delivery: Delivery, verb: str) -> None:
+        """Keep what was to be done with a message, for when it is delivered again."""
+        self._unsettled[identity(delivery)] = verb, time.monotonic() + self.UNSETTLED_SECONDS
+        while len(self._unsettled) > self.MAX_UNSETTLED:
+            del self._unsettled[next(iter(self._unsettled))]
+
+    @property
+    def awaits_redelivery(self) -> bool:
+        """A lost session left something behind.
+
+        Looked at for every delivery: one that was given back uncharged is not marked as redelivered.
+        """
+        return bool(self._running_orphans or self._unsettled)
+
+    def adopt(self, delivery: Delivery) -> tuple[Entry | None, str | None]:
+        """Match a delivery with what a lost session left behind.
+
+        Returns:
+            The entry that is running it and now holds this delivery, or None; and the command that was to settle it,
+            or None.
+        """
+        key = identity(delivery)
+        entry = self._running_orphans.pop(key, None)
+        if entry is not None:
+            entry.delivery, entry.orphaned = delivery, False
+            return entry, None
+        verb, until = self._unsettled.pop(key, (None, 0.0))
+        return None, verb if time.monotonic() < until else None
+
+
+def identity(delivery: Delivery) -> Identity:
+    """What two deliveries of one message have in common; a retry is another message."""
+    headers = delivery.message.headers
+    return str(headers.get("id")), str(headers.get("retries") or 0)

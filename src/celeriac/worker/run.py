@@ -1,0 +1,144 @@
+"""Runs a worker whose spawner has been forked: pool, coordinator, signals.  Runs in the main thread of the worker.
+
+Only `worker.assembly` imports it, after the fork, so that asyncio is loaded in this one process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+from celeriac.exceptions import WorkerShutdown
+from celeriac.platform import signals as os_signals
+from celeriac.pool.local import LocalPool
+from celeriac.pool.process import ProcessPool
+from celeriac.worker.broker_thread import BrokerThread, ConnectionPolicy
+from celeriac.worker.coordinator import Coordinator, CoordinatorOptions
+from celeriac.worker.failures import FailureReporter
+from celeriac.worker.intake import Intake
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from socket import socket
+
+    from celeriac.broker.topology import Queue
+    from celeriac.pool.base import Pool
+    from celeriac.worker.assembly import Worker
+
+logger = logging.getLogger("celeriac.worker")
+
+
+def run(worker: Worker, queues: Sequence[Queue], spawner: tuple[int, socket] | None) -> int:
+    """Run until stopped.
+
+    Args:
+        worker: The worker, prepared.
+        queues: Queues to consume.
+        spawner: Pid and control socket of the spawner; None runs tasks in the main thread.
+
+    Returns:
+        Exit status of the process.
+    """
+    if spawner is None:
+        local = LocalPool(worker.app, worker.hostname)
+        worker.coordinator = _coordinator(worker, local, queues)
+        return _run_beside(worker.coordinator, local)
+    worker.coordinator = _coordinator(worker, _process_pool(worker, spawner), queues)
+    # The coordinator makes no cycles while it works, and thousands of short-lived objects a second.
+    gc.set_threshold(50_000, 20, 20)
+    return asyncio.run(_run_with_signals(worker.coordinator))
+
+
+def _process_pool(worker: Worker, spawner: tuple[int, socket]) -> ProcessPool:
+    conf, options = worker.app.conf, worker.options
+    pid, control = spawner
+    has_threads = worker.pool_name == "threads"
+    return ProcessPool(
+        worker.pool_name,
+        1 if has_threads else worker.concurrency,
+        threads=worker.concurrency if has_threads else 1,
+        spawner_pid=pid,
+        control=control,
+        max_jobs=options.max_tasks_per_child or conf.worker_max_tasks_per_child,
+        max_memory=options.max_memory_per_child or conf.worker_max_memory_per_child,
+    )
+
+
+def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordinator:
+    app, conf, options = worker.app, worker.app.conf, worker.options
+    broker = app.broker_for_read
+    # One message for each slot is claimed only when the slot is free: that is no prefetching.
+    multiplier = 1 if conf.worker_disable_prefetch else options.prefetch_multiplier
+    explicit = multiplier is not None or conf.value_set_for("worker_prefetch_multiplier")
+    on_startup = conf.broker_connection_retry_on_startup
+    policy = ConnectionPolicy(
+        retry=conf.broker_connection_retry,
+        retry_on_startup=conf.broker_connection_retry if on_startup is None else on_startup,
+        max_retries=conf.broker_connection_max_retries or None,
+        heartbeat=conf.broker_lease / 3,
+    )
+    return Coordinator(
+        CoordinatorOptions(
+            hostname=worker.hostname,
+            prefetch_multiplier=conf.worker_prefetch_multiplier if multiplier is None else multiplier,
+            adaptive_prefetch=bool(conf.worker_adaptive_prefetch) and not explicit and not conf.celery_defaults,
+            grace=conf.worker_shutdown_grace,
+            soft_shutdown_timeout=conf.worker_soft_shutdown_timeout,
+            soft_shutdown_on_idle=conf.worker_enable_soft_shutdown_on_idle,
+        ),
+        pool,
+        Intake(
+            app,
+            delay_resolution=broker.capabilities.delay_resolution,
+            time_limit=options.time_limit or conf.task_time_limit,
+            soft_time_limit=options.soft_time_limit or conf.task_soft_time_limit,
+            rate_limits=not conf.worker_disable_rate_limits,
+        ),
+        lambda listener, loop: BrokerThread(broker, queues, listener, loop, policy),
+        lambda loop: FailureReporter(app, worker.hostname, loop),
+        worker.announce_ready,
+    )
+
+
+async def _run_with_signals(coordinator: Coordinator) -> int:
+    """Coordinator in the main thread."""
+    before = os_signals.install(asyncio.get_running_loop(), coordinator.request_stop)
+    try:
+        return await coordinator.run()
+    finally:
+        os_signals.restore(before)
+
+
+def _run_beside(coordinator: Coordinator, pool: LocalPool) -> int:
+    """Coordinator in a side thread, tasks in the main thread."""
+    loop = asyncio.new_event_loop()
+    outcome: list[int] = []
+
+    def side() -> None:
+        try:
+            outcome.append(loop.run_until_complete(coordinator.run()))
+        except BaseException:
+            logger.critical("The coordinator died of an internal error", exc_info=True)
+            outcome.append(1)
+        finally:
+            pool.close()
+
+    thread = threading.Thread(target=side, name="coordinator", daemon=True)
+    in_main = threading.current_thread() is threading.main_thread()
+    before = os_signals.install(loop, coordinator.request_stop) if in_main else {}
+    thread.start()
+    try:
+        pool.run()
+    except (SystemExit, KeyboardInterrupt) as exc:
+        raise WorkerShutdown(exc.code if isinstance(exc, SystemExit) else 1) from exc
+    finally:
+        thread.join()
+        if in_main:
+            os_signals.restore(before)
+        loop.close()
+    sys.stdout.flush()
+    return outcome[0]

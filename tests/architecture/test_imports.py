@@ -1,0 +1,103 @@
+"""What `import celeriac` costs and drags in."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import celeriac
+
+OPTIONAL = {
+    "brotli",
+    "celery",
+    "django",
+    "eventlet",
+    "gevent",
+    "hiredis",
+    "kombu",
+    "msgpack",
+    "psycopg",
+    "pydantic",
+    "pymysql",
+    "redis",
+    "setproctitle",
+    "sqlalchemy",
+    "tblib",
+    "yaml",
+    "zstandard",
+}
+ROOT = Path(celeriac.__file__).parent
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def _modules_after(statement: str) -> set[str]:
+    code = f"import sys, json\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize("statement", ["import celeriac", "import celeriac.cli.main"])
+def test_import_loads_no_optional_driver(statement: str) -> None:
+    assert _modules_after(statement) & OPTIONAL == set()
+
+
+def test_every_module_has_a_docstring_and_future_annotations() -> None:
+    without = []
+    for path in MODULES:
+        tree = ast.parse(path.read_text())
+        code = [node for node in tree.body if not isinstance(node, ast.Expr)]
+        future = any(isinstance(node, ast.ImportFrom) and node.module == "__future__" for node in code)
+        annotated = any(isinstance(node, ast.FunctionDef | ast.AnnAssign) for node in ast.walk(tree))
+        if not ast.get_docstring(tree) or (annotated and not future):
+            without.append(str(path.relative_to(ROOT)))
+    assert without == []
+
+
+def test_all_names_each_name_once() -> None:
+    # Their order is ruff's business (RUF022).
+    wrong = []
+    for path in MODULES:
+        for node in ast.parse(path.read_text()).body:
+            target = node.targets[0] if isinstance(node, ast.Assign) else None
+            if isinstance(target, ast.Name) and target.id == "__all__" and isinstance(node, ast.Assign):
+                names = ast.literal_eval(node.value)
+                if len(set(names)) != len(names):
+                    wrong.append(str(path.relative_to(ROOT)))
+    assert wrong == []
+
+
+def test_public_names_of_the_package_exist() -> None:
+    missing = [name for name in getattr(celeriac, "__all__", []) if not hasattr(celeriac, name)]
+    assert missing == []
+
+
+def test_every_directory_is_a_package() -> None:
+    directories = {path.parent for path in MODULES}
+    without = [str(each.relative_to(ROOT)) for each in directories if not (each / "__init__.py").exists()]
+    assert without == []
+
+
+#: Modules that cost a client milliseconds, or each process of a worker megabytes, and that few calls need.
+HEAVY_FOR_CLIENTS = {
+    "asyncio", "bz2", "click", "concurrent.futures", "ctypes", "decimal", "difflib", "hashlib", "lzma",
+    "multiprocessing", "sqlite3", "ssl", "subprocess", "uuid",
+}  # fmt: skip
+HEAVY_FOR_CHILDREN = {"asyncio", "bz2", "concurrent.futures", "lzma", "hashlib", "ssl", "subprocess"}
+
+
+def test_clients_load_nothing_heavy() -> None:
+    assert _modules_after("import celeriac; celeriac.Celery('x')") & HEAVY_FOR_CLIENTS == set()
+
+
+def test_spawner_and_children_load_nothing_of_the_coordinator() -> None:
+    loaded = _modules_after(
+        "import celeriac.cli.worker, celeriac.broker.redis, celeriac.backend.redis; "
+        "from celeriac.worker.assembly import Worker"
+    )
+    assert loaded & HEAVY_FOR_CHILDREN == set()
+    assert "celeriac.worker.coordinator" not in loaded

@@ -1,0 +1,83 @@
+"""Servers that a test may kill, a proxy in front of them, and workers that use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+
+from tests.support.chaosproxy import ChaosProxy
+from tests.support.private import PrivatePostgreSQL, PrivateRabbitMQ, PrivateRedis, PrivateServer
+from tests.support.worker import Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+#: Seconds: a lease, and the time between two searches for lapsed ones.
+LEASE, SWEEP = 2.0, 0.5
+#: Seconds in which a worker consumes again once its broker is back.
+RECOVERY = 5.0
+
+#: Brokers that a test may kill.
+PRIVATE: dict[str, Callable[[Path], PrivateServer]] = {
+    "redis": PrivateRedis,
+    "postgresql": PrivatePostgreSQL,
+    "amqp": PrivateRabbitMQ,
+}
+KILLABLE = [
+    pytest.param("redis"),
+    pytest.param("postgresql", marks=pytest.mark.chaos("full")),
+    pytest.param("amqp", marks=[pytest.mark.chaos("full"), pytest.mark.timeout(240)]),
+]
+
+
+@pytest.fixture
+def make_workshop(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
+    """Makes a workshop on a broker, with short leases."""
+    made: list[Workshop] = []
+
+    def make(url: str, *, worker_conf: dict[str, Any] | None = None, **conf: Any) -> Workshop:
+        directory = tmp_path / f"shop{len(made)}"
+        directory.mkdir()
+        settings = {
+            "broker_url": url,
+            "result_backend": "disabled://",
+            "broker_lease": LEASE,
+            "broker_sweep_interval": SWEEP,
+            "broker_heartbeat": LEASE / 2,
+        }
+        made.append(Workshop(settings | conf, directory, worker_conf or {}))
+        return made[-1]
+
+    yield make
+    for workshop in made:
+        workshop.close()
+
+
+@pytest.fixture(params=KILLABLE)
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PrivateServer]:
+    """A server of the test's own, running."""
+    own = PRIVATE[request.param](tmp_path)
+    own.start()
+    yield own
+    own.resume()
+    own.close()
+
+
+@pytest.fixture
+def proxy(server: PrivateServer) -> Iterator[ChaosProxy]:
+    """A proxy in front of that server."""
+    parts = urlsplit(server.url)
+    own = ChaosProxy(parts.hostname or "", parts.port or 0)
+    yield own
+    own.close()
+
+
+@pytest.fixture
+def proxied_url(server: PrivateServer, proxy: ChaosProxy) -> str:
+    """The URL of the server by way of the proxy."""
+    parts = urlsplit(server.url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user}{at}127.0.0.1:{proxy.port}"))

@@ -1,0 +1,76 @@
+"""A worker that dies at each step between claim and acknowledgement loses nothing and repeats little."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from celeriac.worker.failpoints import PLACES
+from tests.support import wait_until
+from tests.support.ledger import check_at_least_once, check_at_most_once, repeats
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.support.worker import RunningWorker, Workshop
+
+IN_CHILD = frozenset({"started", "returned", "stored"})
+CELLS = [pytest.param(label, 1, marks=pytest.mark.chaos("sample")) for label in PLACES] + [
+    pytest.param(label, nth, marks=pytest.mark.chaos("full")) for label in PLACES for nth in (2, 3, 7)
+]
+
+
+def crash(workshop: Workshop, label: str, nth: int, path: Path) -> RunningWorker:
+    """A worker that works after one of its processes died at a place; publish before."""
+    env = {"CELERIAC_CRASH_AT": f"{label}:{nth}", "CELERIAC_CRASH_COUNT": str(path)}
+    worker = workshop.start(env=env, wait=False)
+    if label in IN_CHILD:
+        wait_until(lambda: "exited with" in worker.log, what="the child died")
+        return worker
+    worker.wait()
+    assert worker.process.returncode == -9, worker.log[-2000:]
+    return workshop.start()
+
+
+def publish(workshop: Workshop, name: str, count: int) -> list[str]:
+    return [workshop.task(name).delay().id for _ in range(count)]
+
+
+@pytest.mark.timeout(40)
+@pytest.mark.parametrize(("label", "nth"), CELLS)
+def test_late_tasks_survive_a_death_at_this_place(
+    redis_url: str, make_workshop: Callable[..., Workshop], tmp_path: Path, label: str, nth: int
+) -> None:
+    workshop = make_workshop(redis_url, result_backend=redis_url)
+    ids = publish(workshop, "work", 30)
+    crash(workshop, label, nth, tmp_path / "passes")
+    wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), timeout=15, what="every task ran")
+    wait_until(lambda: workshop.depth() == 0, what="the queue is empty")
+    check_at_least_once(workshop.ledger, ids, max_starts=2)
+    assert repeats(workshop.ledger) <= 30
+    assert all(workshop.app.AsyncResult(task_id).get(timeout=5) == task_id for task_id in ids)
+
+
+@pytest.mark.timeout(40)
+@pytest.mark.parametrize(("label", "nth"), CELLS)
+def test_early_tasks_never_run_twice_after_a_death_at_this_place(
+    redis_url: str, make_workshop: Callable[..., Workshop], tmp_path: Path, label: str, nth: int
+) -> None:
+    workshop = make_workshop(redis_url, result_backend=redis_url)
+    ids = publish(workshop, "early", 30)
+    crash(workshop, label, nth, tmp_path / "passes")
+    wait_until(lambda: held(workshop) == 0, timeout=15, what="nothing is left in the broker")
+    last = workshop.task("early").delay()
+    last.get(timeout=5)
+    check_at_most_once(workshop.ledger, [*ids, last.id])
+
+
+def held(workshop: Workshop) -> int:
+    """Messages that wait or are claimed."""
+    session: Any = workshop.app.broker_for_read.connect()
+    try:
+        return int(workshop.depth() + session._client.command("HLEN", "unacked"))
+    finally:
+        session.close()

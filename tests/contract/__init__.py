@@ -1,0 +1,1 @@
+"""Contracts applied to Celeriac's own drivers."""

@@ -1,0 +1,57 @@
+"""Applications on real brokers, with the workers a test starts."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import servers
+from tests.support.client_app import Site
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="module")
+def settings_of(
+    redis_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], dict[str, Any]]]:
+    """Settings of an application of its own on a broker, given by its scheme."""
+    with ExitStack() as stack:
+        vhosts: list[str] = []
+
+        def make(scheme: str) -> dict[str, Any]:
+            name = servers.unique("client")
+            if scheme == "redis":
+                url = f"{redis_server}/4"
+                # Other tests of this module may be using the database: names keep them apart.
+                conf = {"broker_url": url, "result_backend": url}
+            elif scheme == "sqlite":
+                url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/queue.db"
+                conf = {"broker_url": url, "result_backend": url}
+            else:
+                if not vhosts:
+                    vhosts.append(stack.enter_context(servers.rabbitmq_vhost(name)))
+                conf = {"broker_url": vhosts[0], "result_backend": f"{redis_server}/5"}
+            return conf | {"task_default_queue": name, "task_create_missing_queue_exchange_type": "direct"}
+
+        yield make
+
+
+@pytest.fixture
+def make_site(settings_of: Callable[[str], dict[str, Any]], tmp_path: Path) -> Iterator[Callable[..., Site]]:
+    """Makes an application on a broker, with further settings."""
+    made: list[Site] = []
+
+    def make(scheme: str, **conf: Any) -> Site:
+        directory = tmp_path / f"site{len(made)}"
+        directory.mkdir()
+        made.append(Site({**settings_of(scheme), **conf}, directory))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.close()

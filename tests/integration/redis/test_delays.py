@@ -1,0 +1,70 @@
+"""Where a delayed message waits: in the broker if a session of ours will bring it back, else in its queue."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tests.integration.redis.conftest import publication
+from tests.support import wait_until
+
+if TYPE_CHECKING:
+    from celeriac.broker import Queue
+    from celeriac.drivers.resp import RespConnection
+    from celeriac.message import Publication
+    from tests.integration.redis.conftest import OpenSession
+
+
+def delayed(queue: Queue) -> Publication:
+    """A message that says itself when it is due."""
+    return replace(publication(queue, not_before=time.time() + 100), holdable=True)
+
+
+def counts(server: RespConnection, queue: Queue) -> tuple[int, int]:
+    """How many wait in the list, and how many in the delayed set."""
+    return server.execute("LLEN", queue.name), server.execute("ZCARD", f"celeriac.delayed.{queue.name}")
+
+
+def test_without_a_consumer_of_ours_it_goes_to_the_queue(
+    open_session: OpenSession, queue: Queue, server: RespConnection
+) -> None:
+    open_session().publish_many([delayed(queue), delayed(queue)])
+    assert counts(server, queue) == (2, 0)
+
+
+def test_with_a_consumer_of_ours_it_waits_in_the_broker(
+    open_session: OpenSession, queue: Queue, server: RespConnection
+) -> None:
+    open_session(queue)
+    open_session().publish_many([delayed(queue)])
+    assert counts(server, queue) == (0, 1)
+
+
+def test_a_consumer_that_left_is_not_counted_on(
+    open_session: OpenSession, queue: Queue, server: RespConnection
+) -> None:
+    open_session(queue).close()
+    open_session().publish_many([delayed(queue)])
+    assert counts(server, queue) == (1, 0)
+
+
+def test_a_consumer_whose_lease_lapsed_is_not_counted_on(
+    open_session: OpenSession, queue: Queue, server: RespConnection
+) -> None:
+    open_session(queue, lease=0.2)
+    publisher = open_session()
+
+    def is_queued() -> bool:
+        publisher.publish_many([delayed(queue)])
+        return counts(server, queue)[0] > 0
+
+    wait_until(is_queued, what="the lease lapses")
+    assert server.execute("EXISTS", f"celeriac.consumers.{queue.name}") == 0
+
+
+def test_a_message_that_does_not_say_when_it_is_due_always_waits_in_the_broker(
+    open_session: OpenSession, queue: Queue, server: RespConnection
+) -> None:
+    open_session().publish_many([publication(queue, not_before=time.time() + 100)])
+    assert counts(server, queue) == (0, 1)

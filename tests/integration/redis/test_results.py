@@ -1,0 +1,315 @@
+"""Results in Redis: their keys, and waiting for them."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+import uuid
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from celeriac.backend import BackendOptions, ResultRecord
+from celeriac.backend.redis import RedisBackend
+from celeriac.exceptions import ImproperlyConfigured, OperationalError, TimeoutError
+from tests.support import servers, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from celeriac.drivers.resp import RespConnection
+
+    OpenBackend = Callable[..., RedisBackend]
+
+
+@pytest.fixture
+def open_backend(redis_url: str) -> Iterator[OpenBackend]:
+    """Opens backends with given options; closes them at the end."""
+    opened: list[RedisBackend] = []
+
+    def open_(url: str = redis_url, **options: Any) -> RedisBackend:
+        opened.append(RedisBackend(url, BackendOptions(**options)))
+        return opened[-1]
+
+    yield open_
+    for backend in opened:
+        backend.close()
+
+
+def success(task_id: str, result: Any = None) -> ResultRecord:
+    return ResultRecord(task_id, "SUCCESS", result)
+
+
+def channels(server: RespConnection, pattern: str = "*") -> list[bytes]:
+    found: list[bytes] = server.execute("PUBSUB", "CHANNELS", pattern)
+    return found
+
+
+def subscribers(server: RespConnection) -> int:
+    clients: bytes = server.execute("CLIENT", "LIST", "TYPE", "pubsub")
+    return len(clients.splitlines())
+
+
+# --- keys
+
+
+def test_keys_and_lifetimes_are_those_of_celery(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend = open_backend(expires=100.0, failure_expires=200.0)
+    backend.store_many([success("t1", 5), ResultRecord("t2", "FAILURE", ValueError("x"))])
+    backend.save_group("g", [["g", None], []])
+    assert set(server.execute("KEYS", "*")) == {
+        b"celery-task-meta-t1", b"celery-task-meta-t2", b"celery-taskset-meta-g",
+    }  # fmt: skip
+    assert server.execute("GET", "celery-task-meta-t1") == (
+        b'{"status": "SUCCESS", "result": 5, "traceback": null, "children": null, "date_done": null, "task_id": "t1"}'
+    )
+    assert server.execute("GET", "celery-taskset-meta-g") == b'{"result": [["g", null], []]}'
+    lifetimes = [server.execute("TTL", f"celery-task-meta-{task_id}") for task_id in ("t1", "t2")]
+    assert lifetimes == [pytest.approx(100, abs=2), pytest.approx(200, abs=2)]
+    assert server.execute("TTL", "celery-taskset-meta-g") == pytest.approx(100, abs=2)
+
+
+@pytest.mark.parametrize("expires", [None, 0])
+def test_results_without_expiry_have_no_lifetime(
+    open_backend: OpenBackend, server: RespConnection, expires: float | None
+) -> None:
+    open_backend(expires=expires).store_many([success("t")])
+    assert server.execute("TTL", "celery-task-meta-t") == -1
+
+
+@pytest.mark.parametrize(("prefix", "expected"), [("app", b"app_"), ("app:", b"app:"), ("a.", b"a."), ("", b"")])
+def test_keys_and_channels_have_the_global_prefix(
+    open_backend: OpenBackend, server: RespConnection, prefix: str, expected: bytes
+) -> None:
+    backend = open_backend(transport_options={"global_keyprefix": prefix})
+    backend.store_many([success("t", 1)])
+    assert server.execute("KEYS", "*") == [expected + b"celery-task-meta-t"]
+    assert [record.result for record in backend.watch(["t"], timeout=5)] == [1]
+
+
+def test_what_is_stored_is_published_too(open_backend: OpenBackend, server: RespConnection) -> None:
+    server.send(b"SUBSCRIBE celery-task-meta-t\r\n", time.monotonic() + 5)
+    assert server.wait_push(time.monotonic() + 5) == [b"subscribe", b"celery-task-meta-t", 1]
+    open_backend().store_many([success("t", 1)])
+    push = server.wait_push(time.monotonic() + 5)
+    assert push is not None
+    assert push[2].startswith(b'{"status": "SUCCESS", "result": 1,')
+
+
+@pytest.mark.parametrize("compression", [None, "gzip"])
+@pytest.mark.parametrize("serializer", ["json", "pickle", "yaml", "msgpack"])
+def test_success_is_kept_in_every_form(open_backend: OpenBackend, serializer: str, compression: str | None) -> None:
+    types = {"pickle": "x-python-serialize", "yaml": "x-yaml", "msgpack": "x-msgpack"}
+    accept = frozenset({f"application/{types.get(serializer, serializer)}"})
+    backend = open_backend(serializer=serializer, accept=accept, compression=compression)
+    backend.store_many([success("a", "kept"), success("b", "kept")])
+    later = [ResultRecord("a", "STARTED"), ResultRecord("b", "FAILURE", ValueError()), ResultRecord("c", "STARTED")]
+    backend.store_many([*later, success("c", "new")])
+    found = backend.load_many(["a", "b", "c"])
+    assert [found[task_id].result for task_id in "abc"] == ["kept", "kept", "new"]
+
+
+def test_compressed_results_race_without_losing_success(open_backend: OpenBackend) -> None:
+    backend = open_backend(compression="gzip")
+    ids = [f"t{number}" for number in range(50)]
+
+    def fail() -> None:
+        for task_id in ids:
+            backend.store_many([ResultRecord(task_id, "FAILURE", ValueError())])
+
+    threads = [threading.Thread(target=fail) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for task_id in ids:
+        backend.store_many([success(task_id)])
+    for thread in threads:
+        thread.join()
+    assert {record.status for record in backend.load_many(ids).values()} == {"SUCCESS"}
+
+
+def test_scripts_are_given_to_the_server_again(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend = open_backend()
+    for number in range(3):
+        server.execute("SCRIPT", "FLUSH")
+        backend.store_many([success("t", number)])
+    assert backend.load_many(["t"])["t"].result == 2
+
+
+def test_address_comes_from_settings_where_the_url_has_none(redis_url: str, open_backend: OpenBackend) -> None:
+    host, _, rest = redis_url.removeprefix("redis://").partition(":")
+    port, _, db = rest.partition("/")
+    settings = {"redis_host": host, "redis_port": int(port), "redis_db": int(db), "redis_client_name": "me"}
+    backend = open_backend("redis", settings=settings)
+    backend.store_many([success("t", 1)])
+    assert open_backend().load_many(["t"])["t"].result == 1
+    assert open_backend("redis://", settings=settings).load_many(["t"])["t"].result == 1
+
+
+def test_unusable_options_are_refused(open_backend: OpenBackend) -> None:
+    with pytest.raises(ImproperlyConfigured, match="no_such_option"):
+        open_backend("redis://", transport_options={"no_such_option": 1})
+
+
+# --- waiting
+
+
+def test_a_wait_leaves_nothing_subscribed(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend = open_backend()
+    backend.store_many([success("a")])
+    assert len(list(backend.watch(["a"], timeout=5))) == 1
+    with pytest.raises(TimeoutError):
+        list(backend.watch(["b", "c"], timeout=0.05))
+    abandoned = backend.watch(["a", "d"], timeout=5)
+    next(abandoned)
+    # Channels know no databases: other tests of this process may still listen to theirs.
+    ours = "celery-task-meta-[abcd]"
+    assert len(channels(server, ours)) == 2
+    del abandoned
+    gc.collect()
+    wait_until(lambda: channels(server, ours) == [])
+
+
+def test_threads_share_one_connection(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend, worker = open_backend(), open_backend()
+    found: list[str] = []
+
+    def wait(name: str) -> None:
+        ids = [f"{name}-{number}" for number in range(5)] + ["common"]
+        found.extend(record.task_id for record in backend.watch(ids, timeout=10))
+
+    threads = [threading.Thread(target=wait, args=(f"w{number}",)) for number in range(12)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: len(channels(server)) == 61)
+    assert subscribers(server) == 1
+    ids = [f"w{number}-{k}" for k in range(5) for number in range(12)]
+    for task_id in [*ids[:30], "common", *ids[30:]]:
+        worker.store_many([success(task_id)])
+    for thread in threads:
+        thread.join(10)
+    assert sorted(found) == sorted([*ids, *["common"] * 12])
+    wait_until(lambda: channels(server) == [])
+
+
+def test_a_wait_that_ends_hands_the_reading_over(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend, worker = open_backend(), open_backend()
+    found: list[float] = []
+
+    def wait(timeout: float, task_id: str) -> None:
+        try:
+            list(backend.watch([task_id], timeout=timeout))
+        except TimeoutError:
+            return
+        found.append(time.monotonic())
+
+    reader = threading.Thread(target=wait, args=(0.3, "never"))
+    reader.start()
+    wait_until(lambda: channels(server))
+    others = [threading.Thread(target=wait, args=(10, "later")) for _ in range(3)]
+    for thread in others:
+        thread.start()
+    reader.join()
+    stored_at = time.monotonic()
+    worker.store_many([success("later")])
+    for thread in others:
+        thread.join(10)
+    assert len(found) == 3
+    assert max(found) - stored_at < 0.5
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_waits_survive_a_lost_connection(
+    open_backend: OpenBackend, server: RespConnection, redis_url: str, count: int
+) -> None:
+    backend, worker = open_backend(), open_backend()
+    found: list[str] = []
+
+    def wait() -> None:
+        found.extend(record.task_id for record in backend.watch(["a", "b"], timeout=10))
+
+    threads = [threading.Thread(target=wait) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: channels(server))
+    # Stored without being published: only reading again after the loss can find it.
+    server.execute("SET", "celery-task-meta-a", '{"status": "SUCCESS", "result": 1, "task_id": "a"}')
+    for _ in range(3):
+        servers.redis_command(redis_url, "CLIENT", "KILL", "TYPE", "pubsub")
+        wait_until(lambda: subscribers(server) == 1)
+    worker.store_many([success("b")])
+    for thread in threads:
+        thread.join(10)
+    assert sorted(found) == ["a"] * count + ["b"] * count
+
+
+def test_an_idle_connection_that_was_closed_is_replaced(open_backend: OpenBackend, redis_url: str) -> None:
+    backend = open_backend()
+    backend.store_many([success("t")])
+    for _ in range(3):
+        assert len(list(backend.watch(["t"], timeout=5))) == 1
+        servers.redis_command(redis_url, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+        servers.redis_command(redis_url, "CLIENT", "KILL", "TYPE", "pubsub")
+
+
+def test_a_forked_child_waits_for_itself(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend = open_backend()
+    backend.store_many([success("before")])
+    list(backend.watch(["before"], timeout=5))
+    held = backend.watch(["never", "before"], timeout=5)
+    next(held)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        status = 1
+        try:
+            backend.store_many([success("child")])
+            if [record.task_id for record in backend.watch(["child"], timeout=5)] == ["child"]:
+                status = 0
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
+    assert len(channels(server)) == 2
+    backend.store_many([success("never", 7)])
+    assert [record.result for record in held] == [7]
+
+
+def test_very_many_results_at_once(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend, worker = open_backend(), open_backend()
+    ids = [str(uuid.uuid4()) for _ in range(5000)]
+    worker.store_many([success(task_id) for task_id in ids[:2500]])
+
+    def store() -> None:
+        worker.store_many([success(task_id) for task_id in ids[2500:]])
+
+    timer = threading.Timer(0.1, store)
+    timer.start()
+    assert {record.task_id for record in backend.watch(ids, timeout=15)} == set(ids)
+    timer.join()
+    wait_until(lambda: channels(server) == [])
+
+
+def test_waiting_for_an_unreachable_server_is_an_error(open_backend: OpenBackend) -> None:
+    backend = open_backend(f"redis://127.0.0.1:{servers.free_port()}/0", connect_timeout=0.5)
+    started = time.monotonic()
+    with pytest.raises(OperationalError):
+        list(backend.watch(["t"], timeout=5))
+    assert time.monotonic() - started < 3
+
+
+def test_waiting_without_resp3_says_so(open_backend: OpenBackend, redis_url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="Redis 6"):
+        list(open_backend(f"{redis_url}?protocol=2").watch(["t"], timeout=5))
+
+
+def test_a_closed_backend_leaves_no_connection(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend = open_backend()
+    backend.store_many([success("t")])
+    list(backend.watch(["t"], timeout=5))
+    assert subscribers(server) == 0
+    clients = len(server.execute("CLIENT", "LIST").splitlines())
+    backend.close()
+    wait_until(lambda: len(server.execute("CLIENT", "LIST").splitlines()) == clients - 2)

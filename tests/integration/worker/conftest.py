@@ -1,0 +1,78 @@
+"""Workers on every transport that is there, and one worker shared by the tests that leave it as it was."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support import servers
+from tests.support.worker import Workshop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+#: Schemes of the brokers that a worker is tried on.
+TRANSPORTS = ("redis", "sqlite", "amqp", "postgresql", "mysql")
+
+
+@pytest.fixture(scope="module", params=TRANSPORTS)
+def transport(
+    request: pytest.FixtureRequest, redis_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Any]]:
+    """Settings of a broker and a result store that belong to one module."""
+    scheme = request.param
+    name = servers.unique("work")
+    with ExitStack() as stack:
+        if scheme == "redis":
+            url = f"{redis_server}/2"
+            servers.redis_command(url, "FLUSHDB")
+            conf = {"broker_url": url, "result_backend": url}
+        elif scheme == "sqlite":
+            url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/queue.db"
+            conf = {"broker_url": url, "result_backend": url}
+        elif scheme == "amqp":
+            url = stack.enter_context(servers.rabbitmq_vhost(name))
+            conf = {"broker_url": url, "result_backend": f"{redis_server}/3"}
+        else:
+            database = servers.mysql_database if scheme == "mysql" else servers.postgresql_database
+            url = stack.enter_context(database(name))
+            conf = {"broker_url": url, "result_backend": f"{redis_server}/3"}
+        yield conf | {"task_default_queue": name}
+
+
+@pytest.fixture(scope="module")
+def shared(transport: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
+    """A workshop with one running worker of two children, for tests that leave it as they found it."""
+    workshop = Workshop(transport, tmp_path_factory.mktemp("shared"))
+    try:
+        worker = workshop.start(concurrency=2)
+        yield workshop
+        assert worker.alive, worker.log[-4000:]
+        assert "CRITICAL" not in worker.log, worker.log[-4000:]
+    finally:
+        workshop.close()
+
+
+@pytest.fixture
+def make_workshop(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
+    """Makes a workshop of given settings."""
+    made: list[Workshop] = []
+
+    def make(**conf: Any) -> Workshop:
+        directory = tmp_path / f"shop{len(made)}"
+        directory.mkdir()
+        made.append(Workshop(conf, directory))
+        return made[-1]
+
+    yield make
+    for workshop in made:
+        workshop.close()
+
+
+@pytest.fixture
+def workshop(redis_url: str, make_workshop: Callable[..., Workshop]) -> Workshop:
+    """A workshop on Redis, with leases of two seconds; the test starts the workers."""
+    return make_workshop(broker_url=redis_url, result_backend=redis_url, broker_lease=2.0, broker_sweep_interval=0.5)

@@ -1,0 +1,1 @@
+"""Real Celery, in an environment of its own, with our client and our worker."""

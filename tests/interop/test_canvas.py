@@ -1,0 +1,117 @@
+"""Workflows that the client of one library makes, with steps in workers of both."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.interop.fleet import CELERIAC, CELERY
+from tests.interop.talk import Sig
+
+if TYPE_CHECKING:
+    from tests.interop.fleet import Fleet
+
+PLACES = {
+    "all ours": (CELERIAC, CELERIAC, CELERIAC, CELERIAC),
+    "ours then theirs": (CELERIAC, CELERY, CELERIAC, CELERY),
+    "theirs then ours": (CELERY, CELERIAC, CELERY, CELERIAC),
+    "all theirs": (CELERY, CELERY, CELERY, CELERY),
+}
+
+
+senders = pytest.mark.parametrize("sender", [CELERY, CELERIAC])
+
+
+@senders
+@pytest.mark.parametrize("places", PLACES.values(), ids=PLACES)
+def test_chain_is_forwarded_to_its_end(fleet: Fleet, sender: str, places: tuple[str, ...]) -> None:
+    for library in set(places):
+        fleet.worker(library)
+    first = Sig("add", (1, 2), options={"queue": fleet.queue(places[0])})
+    rest = [Sig("double", options={"queue": fleet.queue(place)}) for place in places[1:]]
+    client = fleet.client(sender)
+    last = client("chain", first, *rest)
+    assert client("outcome", last).value == 24
+    (record,) = fleet.ledger.records("double", id=last)
+    assert record["library"] == places[-1]
+
+
+@senders
+@pytest.mark.parametrize("runner", [CELERY, CELERIAC])
+def test_chain_keeps_root_and_parent(fleet: Fleet, sender: str, runner: str) -> None:
+    client = fleet.client(sender)
+    fleet.worker(runner)
+    queue, prefix = fleet.queue(runner), f"{fleet.prefix}-{sender}-{runner}"
+    steps = [Sig("about", options={"queue": queue, "task_id": f"{prefix}-{n}"}) for n in range(3)]
+    client("chain", *steps)
+    found = [client("outcome", f"{prefix}-{n}").value for n in range(3)]
+    assert {each["root_id"] for each in found} == {f"{prefix}-0"}
+    assert [each["parent_id"] for each in found] == [None, f"{prefix}-0", f"{prefix}-1"]
+
+
+@senders
+@pytest.mark.parametrize("runner", [CELERY, CELERIAC])
+def test_failure_in_a_chain_reaches_its_errback_and_all_steps_after_it(fleet: Fleet, sender: str, runner: str) -> None:
+    client = fleet.client(sender)
+    fleet.worker(runner)
+    queue = fleet.queue(runner)
+    failing = f"{fleet.prefix}-failing-{sender}-{runner}"
+    error = Sig("errback", options={"queue": queue})
+    last = client(
+        "chain", Sig("add", (1, 2), options={"queue": queue}),
+        Sig("fail", ("KeyError",), options={"queue": queue, "task_id": failing}, immutable=True),
+        Sig("double", options={"queue": queue}), Sig("double", options={"queue": queue}), link_error=error,
+    )  # fmt: skip
+    for task_id in (failing, last):
+        found = client("outcome", task_id)
+        assert (found.state, found.error.name) == ("FAILURE", "KeyError")
+    assert not fleet.ledger.count("double", id=last)
+
+
+@senders
+@pytest.mark.parametrize("runner", [CELERY, CELERIAC])
+def test_group_at_the_end_of_a_chain(fleet: Fleet, sender: str, runner: str) -> None:
+    client = fleet.client(sender)
+    fleet.worker(runner)
+    options = {"queue": fleet.queue(runner)}
+    prefix = f"{fleet.prefix}-tail-{sender}-{runner}"
+    double = [Sig("double", options={**options, "task_id": f"{prefix}-{n}"}) for n in range(2)]
+    client("chain_into_group", Sig("add", (1, 2), options=options), *double)
+    assert [client("outcome", f"{prefix}-{n}").value for n in range(2)] == [6, 6]
+
+
+@senders
+@pytest.mark.parametrize("runner", [CELERY, CELERIAC])
+def test_starmap_runs_in_one_message(fleet: Fleet, sender: str, runner: str) -> None:
+    client = fleet.client(sender)
+    fleet.worker(runner)
+    task_id = client("starmap", "add", [(1, 1), (2, 3)], queue=fleet.queue(runner))
+    assert client("outcome", task_id).value == [2, 5]
+
+
+@senders
+def test_group_in_both_workers_is_collected(fleet: Fleet, sender: str) -> None:
+    client = fleet.client(sender)
+    members = []
+    for number in range(10):
+        library = (CELERY, CELERIAC)[number % 2]
+        fleet.worker(library)
+        members.append(Sig("add", (number, number), options={"queue": fleet.queue(library)}))
+    group_id, ids = client("group", *members)
+    assert client("group_values", group_id) == [2 * number for number in range(10)]
+    assert len(ids) == 10
+
+
+def test_chord_in_our_worker_fails_at_once_and_says_why(fleet: Fleet) -> None:
+    client = fleet.client(CELERY)
+    fleet.worker(CELERIAC)
+    queue = fleet.queue(CELERIAC)
+    header = [Sig("add", (n, n), options={"queue": queue}) for n in range(2)]
+    body, members = client("chord", header, Sig("total", options={"queue": queue}))
+    for task_id in (*members, body):
+        found = client("outcome", task_id)
+        assert found.state == "FAILURE"
+        assert found.error.name == "ChordError"
+        assert "chord" in found.error.text
+    assert client.run("add", 1, 1, queue=queue).value == 2

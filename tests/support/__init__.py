@@ -1,0 +1,7 @@
+"""What several test directories share: waiting with a deadline, and servers to talk to."""
+
+from __future__ import annotations
+
+from tests.support.waiting import wait_until
+
+__all__ = ["wait_until"]

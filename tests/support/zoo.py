@@ -1,0 +1,262 @@
+"""Tasks of every temper, for workers under test.  `make_app` is called by the test and by the worker it starts."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from celeriac import Celery, signals
+from celeriac.app import shared
+from celeriac.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from tests.support.ledger import Ledger
+
+#: Signals written down with ``record_signals``.
+RECORDED = (
+    "worker_init",
+    "worker_ready",
+    "worker_process_init",
+    "worker_process_shutdown",
+    "worker_shutting_down",
+    "worker_shutdown",
+    "celeryd_init",
+    "celeryd_after_setup",
+    "task_received",
+    "task_prerun",
+    "task_postrun",
+    "task_success",
+    "task_failure",
+    "task_retry",
+    "task_unknown",
+    "task_rejected",
+    "task_revoked",
+)
+
+
+def make_app(conf: dict[str, Any], ledger_path: str) -> Celery:
+    """The application.
+
+    Args:
+        conf: Settings; ``record_signals`` has every signal written into the ledger.
+        ledger_path: Where tasks write down what they did.
+    """
+    settings = dict(conf)
+    record_signals = settings.pop("record_signals", False)
+    app = Celery("zoo", set_as_current=False, changes=settings)
+    ledger = Ledger(ledger_path)
+    others = dict(shared.declarations)
+    _declare_quiet(app, ledger)
+    _declare_outcomes(app, ledger)
+    _declare_deadly(app, ledger)
+    _declare_observers(app, ledger)
+    # Its tasks are its own: the apps of other tests in this process would have them too, for as long as it lasts.
+    shared.declarations.clear()
+    shared.declarations.update(others)
+    if record_signals:
+        for name in RECORDED:
+            _record_signal(name, ledger)
+    return app
+
+
+def _record_signal(name: str, ledger: Ledger) -> None:
+    def receiver(sender: Any = None, **fields: Any) -> None:
+        ledger.write(f"signal {name}", id=fields.get("task_id"), state=fields.get("state"), how=fields.get("how"))
+
+    getattr(signals, name).connect(receiver, weak=False)
+
+
+def _declare_quiet(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list of declarations
+    """Tasks that succeed."""
+
+    @app.task(name="noop", ignore_result=True)
+    def noop() -> None:
+        return None
+
+    @app.task(name="add")
+    def add(x: Any, y: Any) -> Any:
+        return x + y
+
+    @app.task(name="pid")
+    def pid() -> int:
+        return os.getpid()
+
+    @app.task(name="size")
+    def size(blob: Any) -> int:
+        return len(blob)
+
+    @app.task(name="shout")
+    def shout(count: int) -> int:
+        line = "x" * 1023
+        for _ in range(count // 1024):
+            print(line)  # noqa: T201 - printing is what this task is for
+        return count
+
+    def work(self: Any, seconds: float = 0.0, gate: str | None = None, then: str | None = None) -> str:
+        request = self.request
+        ledger.write("start", id=request.id, key=then, retries=request.retries)
+        if seconds:
+            time.sleep(seconds)
+        while gate is not None and not Path(gate).exists():
+            time.sleep(0.005)
+        ledger.write("end", id=request.id, key=then, retries=request.retries)
+        return str(request.id)
+
+    app.task(name="work", bind=True)(work)
+    app.task(name="early", bind=True, acks_late=False)(work)
+    app.task(name="limited", bind=True, rate_limit="5/s")(work)
+
+    @app.task(name="keep_memory")
+    def keep_memory(mib: int) -> int:
+        _kept.append(bytearray(os.urandom(1024) * 1024 * mib))
+        return os.getpid()
+
+
+_kept: list[bytearray] = []
+
+
+def _declare_outcomes(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list of declarations
+    """Tasks that end otherwise."""
+
+    @app.task(name="fail")
+    def fail(text: str = "on purpose") -> None:
+        raise ValueError(text)
+
+    @app.task(name="fail_rejecting", bind=True, acks_on_failure_or_timeout=False)
+    def fail_rejecting(self: Any) -> None:
+        ledger.write("start", id=self.request.id)
+        raise ValueError("on purpose")
+
+    @app.task(name="retry", bind=True, max_retries=10)
+    def retry(self: Any, times: int, countdown: float = 0) -> int:
+        ledger.write("start", id=self.request.id, retries=self.request.retries)
+        if self.request.retries < times:
+            raise self.retry(countdown=countdown)
+        return int(self.request.retries)
+
+    @app.task(name="autoretry", bind=True, autoretry_for=(ValueError,), max_retries=2, default_retry_delay=0)
+    def autoretry(self: Any, times: int) -> int:
+        ledger.write("start", id=self.request.id, retries=self.request.retries)
+        if self.request.retries < times:
+            raise ValueError("not yet")
+        return int(self.request.retries)
+
+    @app.task(name="ignore", bind=True)
+    def ignore(self: Any) -> None:
+        ledger.write("start", id=self.request.id)
+        raise Ignore
+
+    @app.task(name="reject", bind=True)
+    def reject(self: Any, requeue: bool) -> str:
+        ledger.write("start", id=self.request.id)
+        if not requeue or ledger.count("start", id=self.request.id) < 3:
+            raise Reject("on purpose", requeue=requeue)
+        return "third time"
+
+    @app.task(name="unserializable")
+    def unserializable() -> Any:
+        return object()
+
+    @app.task(name="progress", bind=True)
+    def progress(self: Any, gate: str) -> str:
+        self.update_state(state="PROGRESS", meta={"done": 7})
+        while not Path(gate).exists():
+            time.sleep(0.005)
+        return "done"
+
+
+def _declare_deadly(app: Celery, ledger: Ledger) -> None:
+    """Tasks that exceed limits or end their process."""
+
+    def die(self: Any, how: str, times: int = 1000) -> str:
+        ledger.write("start", id=self.request.id)
+        if ledger.count("start", id=self.request.id) <= times:
+            _die(how)
+        ledger.write("end", id=self.request.id)
+        return "survived"
+
+    app.task(name="die", bind=True)(die)
+    app.task(name="die_early", bind=True, acks_late=False)(die)
+    app.task(name="die_once", bind=True, reject_on_worker_lost=False)(die)
+
+    @app.task(name="soft", bind=True)
+    def soft(self: Any) -> str:
+        ledger.write("start", id=self.request.id)
+        try:
+            time.sleep(30)
+        except SoftTimeLimitExceeded as exc:
+            ledger.write("soft", id=self.request.id)
+            return f"cleaned up after {exc.args[0]}"
+        return "never"
+
+    def stubborn(self: Any, seconds: float = 30.0) -> str:
+        ledger.write("start", id=self.request.id)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            with contextlib.suppress(SoftTimeLimitExceeded):
+                time.sleep(max(0.0, end - time.monotonic()))
+        return "never"
+
+    app.task(name="stubborn", bind=True)(stubborn)
+    app.task(name="stubborn_again", bind=True, acks_on_timeout=False)(stubborn)
+
+
+def _die(how: str) -> None:
+    if how == "SystemExit":
+        sys.exit(3)
+    if how == "KeyboardInterrupt":
+        raise KeyboardInterrupt
+    if how == "_exit":
+        os._exit(7)
+    if how == "segfault":
+        ctypes.string_at(0)
+    if how == "MemoryError":
+        raise MemoryError
+    os.kill(os.getpid(), getattr(signal, how))
+    time.sleep(30)
+
+
+def _declare_observers(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list of declarations
+    """Tasks that tell of other tasks, and one with every hook."""
+
+    @app.task(name="note")
+    def note(value: Any) -> None:
+        ledger.write("note", value=value)
+
+    @app.task(name="errback_in_place")
+    def errback_in_place(request: Any, exc: BaseException, traceback: Any) -> None:
+        ledger.write("errback in place", id=request.id, error=repr(exc))
+
+    @app.task(name="errback_published")
+    def errback_published(task_id: str) -> None:
+        ledger.write("errback published", id=task_id)
+
+    class Hooked(app.Task):  # type: ignore[misc, name-defined]
+        def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+            ledger.write("hook before_start", id=task_id)
+
+        def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+            ledger.write("hook on_success", id=task_id, value=retval)
+
+        def on_failure(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            ledger.write("hook on_failure", id=task_id, value=repr(exc))
+
+        def on_retry(self, exc: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            ledger.write("hook on_retry", id=task_id)
+
+        def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            ledger.write("hook after_return", id=task_id, value=status)
+
+    @app.task(name="hooked", base=Hooked, bind=True, max_retries=3)
+    def hooked(self: Any, how: str) -> str:
+        if how == "fail":
+            raise ValueError(how)
+        if how == "retry" and not self.request.retries:
+            raise self.retry(countdown=0)
+        if how == "die":
+            os._exit(9)
+        return how

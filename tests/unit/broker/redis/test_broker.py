@@ -1,0 +1,55 @@
+"""Opening the Redis broker and backend: what is wrong with a URL or an installation is said at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from celeriac.backend import open_backend
+from celeriac.broker import BrokerOptions, open_broker
+from celeriac.exceptions import ImproperlyConfigured
+
+
+def test_url_for_logs_has_no_password() -> None:
+    assert open_broker("redis://me:pw@h/1;redis://:pw@i/1").url == "redis://me:**@h/1;redis://:**@i/1"
+    assert open_backend("redis://me:pw@h/1").url == "redis://me:**@h/1"
+
+
+@pytest.mark.parametrize("url", ["sentinel://a:26379;sentinel://b:26379", "redis://a;sentinel://b"])
+def test_sentinel_is_refused_by_name(url: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match="Sentinel"):
+        open_broker(url)
+
+
+def test_sentinel_is_refused_as_a_result_backend() -> None:
+    with pytest.raises(ImproperlyConfigured, match="Sentinel"):
+        open_backend("sentinel://a:26379/0")
+
+
+@pytest.mark.parametrize("opener", ["celeriac.broker.open_broker", "celeriac.backend.open_backend"])
+def test_missing_hiredis_is_named_with_its_extra(opener: str) -> None:
+    module, _, name = opener.rpartition(".")
+    program = f"""
+import sys
+sys.modules["hiredis"] = None
+from {module} import {name}
+try:
+    {name}("redis://")
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert found.stdout.startswith("ImproperlyConfigured")
+    assert "pip install celeriac[redis]" in found.stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"ack_emulation": False}, {"queue_order_strategy": "random"}, {"no_such_option": 1}],
+    ids=lambda options: next(iter(options)),
+)
+def test_unusable_option_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(ImproperlyConfigured, match=next(iter(options))):
+        open_broker("redis://", BrokerOptions(transport_options=options))

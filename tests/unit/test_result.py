@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from celeriac import Celery
+from celeriac.backend.base import ResultRecord
+from celeriac.current import Context, pop_task, push_task
+from celeriac.exceptions import ImproperlyConfigured, IncompleteStream, TimeoutError
+from celeriac.result import (
+    AsyncResult,
+    EagerResult,
+    GroupResult,
+    ResultSet,
+    allow_join_result,
+    denied_join_result,
+    result_from_tuple,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def app(unique_name: str) -> Iterator[Celery]:
+    with Celery("proj", broker="memory://", backend=f"memory://{unique_name}") as app:
+        yield app
+
+
+def store(app: Celery, task_id: str, status: str = "SUCCESS", result: Any = None, **fields: Any) -> None:
+    app.backend.store_many([ResultRecord(task_id, status, result, **fields)])
+
+
+def test_nothing_known_is_pending(app: Celery) -> None:
+    result = app.AsyncResult("a")
+    assert (result.state, result.result, result.ready(), result.exists()) == ("PENDING", None, False, False)
+
+
+def test_success(app: Celery) -> None:
+    store(app, "a", result=5, date_done="2026-01-02T03:04:05+00:00", children=[[["b", None], None]])
+    result = app.AsyncResult("a")
+    assert (result.state, result.get(timeout=1), result.ready(), result.successful(), result.failed()) == (
+        "SUCCESS", 5, True, True, False,
+    )  # fmt: skip
+    assert result.date_done == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    assert result.children == [app.AsyncResult("b")]
+    assert result.exists()
+
+
+def test_failure_raises_unless_told_otherwise(app: Celery) -> None:
+    store(app, "a", "FAILURE", ValueError("bad"), traceback="Traceback ...")
+    result = app.AsyncResult("a")
+    with pytest.raises(ValueError, match="bad"):
+        result.get(timeout=1)
+    assert isinstance(result.get(timeout=1, propagate=False), ValueError)
+    assert result.traceback == "Traceback ..."
+    assert result.failed()
+
+
+def test_waiting_ends_when_the_result_comes(app: Celery) -> None:
+    timer = threading.Timer(0.05, store, (app, "a"), {"result": 9})
+    timer.start()
+    assert app.AsyncResult("a").get(timeout=10) == 9
+    timer.join()
+
+
+def test_waiting_times_out(app: Celery) -> None:
+    with pytest.raises(TimeoutError):
+        app.AsyncResult("a").get(timeout=0.01)
+
+
+def test_on_interval_is_called_while_waiting(app: Celery) -> None:
+    calls: list[int] = []
+
+    def tick() -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            store(app, "a", result="done")
+
+    assert app.AsyncResult("a").get(timeout=10, interval=0.001, on_interval=tick) == "done"
+    assert len(calls) == 3
+
+
+def test_callbacks_get_id_and_value(app: Celery) -> None:
+    store(app, "a", result=5)
+    seen: list[Any] = []
+    metas: list[Any] = []
+    app.AsyncResult("a").get(timeout=1, callback=lambda *pair: seen.append(pair), on_message=metas.append)
+    assert seen == [("a", 5)]
+    assert metas[0]["status"] == "SUCCESS"
+
+
+def test_final_results_are_read_once(app: Celery) -> None:
+    store(app, "a", result=5)
+    result = app.AsyncResult("a")
+    assert result.result == 5
+    app.backend.forget_many(["a"])
+    assert result.result == 5
+
+
+def test_forget_deletes(app: Celery) -> None:
+    store(app, "a", result=5)
+    store(app, "p", result=1)
+    result = app.AsyncResult("a", parent=app.AsyncResult("p"))
+    result.forget()
+    assert (result.state, result.parent.state) == ("PENDING", "PENDING")
+
+
+def test_extended_fields(app: Celery) -> None:
+    extra = {"name": "proj.add", "args": [1], "kwargs": {}, "worker": "w@h", "retries": 2, "queue": "q"}
+    store(app, "a", result=5, extra=extra)
+    result = app.AsyncResult("a")
+    assert {key: getattr(result, key) for key in extra} == extra
+
+
+def test_a_failed_parent_is_raised(app: Celery) -> None:
+    store(app, "p", "FAILURE", KeyError("parent"))
+    with pytest.raises(KeyError, match="parent"):
+        app.AsyncResult("a", parent=app.AsyncResult("p")).get(timeout=1)
+
+
+def test_waiting_inside_a_task_is_refused(app: Celery) -> None:
+    store(app, "a", result=5)
+    token = push_task(object(), Context(id="t", called_directly=False))
+    try:
+        with pytest.raises(RuntimeError, match="within a task"):
+            app.AsyncResult("a").get()
+        assert app.AsyncResult("a").get(disable_sync_subtasks=False) == 5
+        with allow_join_result():
+            assert app.AsyncResult("a").get() == 5
+    finally:
+        pop_task(token)
+    with denied_join_result(), pytest.raises(RuntimeError):
+        app.AsyncResult("a").get()
+
+
+def test_identity(app: Celery) -> None:
+    result = app.AsyncResult("a")
+    assert result == AsyncResult("a") == "a"
+    assert result != app.AsyncResult("b")
+    assert {result: 1}[AsyncResult("a")] == 1
+    assert (str(result), repr(result)) == ("a", "<AsyncResult: a>")
+    assert copy.copy(result) == pickle.loads(pickle.dumps(result)) == result
+    with pytest.raises(ValueError, match="None"):
+        AsyncResult(None)  # type: ignore[arg-type]
+
+
+def test_tuples_and_back(app: Celery) -> None:
+    result = app.AsyncResult("a", parent=app.AsyncResult("p"))
+    assert result.as_tuple() == (("a", (("p", None), None)), None)
+    assert result.as_list() == ["a", "p"]
+    back = result_from_tuple(result.as_tuple(), app)
+    assert (back, back.parent) == ("a", "p")
+    group = GroupResult("g", [app.AsyncResult("a"), app.AsyncResult("b")], app=app)
+    assert result_from_tuple(group.as_tuple(), app) == group
+
+
+def test_graphs(app: Celery) -> None:
+    store(app, "a", result=1, children=[[["b", None], None]])
+    with pytest.raises(IncompleteStream):
+        list(app.AsyncResult("a").iterdeps())
+    store(app, "b", result=2)
+    assert [value for _, value in app.AsyncResult("a").collect()] == [1, 2]
+    assert app.AsyncResult("a").get_leaf() == 2
+
+
+def test_sets_wait_for_all_in_order(app: Celery) -> None:
+    store(app, "b", result=2)
+    subject = app.ResultSet([app.AsyncResult("a"), app.AsyncResult("b"), EagerResult("c", 3, "SUCCESS")])
+    assert (subject.ready(), subject.completed_count(), subject.successful()) == (False, 2, False)
+    timer = threading.Timer(0.02, store, (app, "a"), {"result": 1})
+    timer.start()
+    assert subject.get(timeout=10) == [1, 2, 3]
+    assert subject.join(timeout=1) == [1, 2, 3]
+    timer.join()
+    assert [task_id for task_id, _ in subject.iter_native()] == ["a", "b", "c"]
+
+
+def test_sets_raise_and_time_out(app: Celery) -> None:
+    with pytest.raises(TimeoutError):
+        ResultSet([app.AsyncResult("a")], app=app).get(timeout=0.01)
+    store(app, "a", "FAILURE", ValueError("bad"))
+    subject = ResultSet([app.AsyncResult("a")], app=app)
+    assert subject.failed()
+    with pytest.raises(ValueError, match="bad"):
+        subject.get(timeout=1)
+    with pytest.raises(ValueError, match="bad"):
+        subject.maybe_throw()
+    with pytest.raises(ImproperlyConfigured):
+        subject.join(on_message=print)
+
+
+def test_sets_are_collections(app: Celery) -> None:
+    a, b = app.AsyncResult("a"), app.AsyncResult("b")
+    subject = ResultSet([a], app=app)
+    subject.add(a)
+    subject.update([b])
+    assert (list(subject), len(subject), subject[1]) == ([a, b], 2, b)
+    subject.remove(a)
+    with pytest.raises(KeyError):
+        subject.remove(a)
+    subject.discard(a)
+    subject.clear()
+    assert subject.get(timeout=0) == []
+
+
+def test_groups_are_saved_and_restored(app: Celery) -> None:
+    group = app.GroupResult("g", [app.AsyncResult("a")])
+    group.save()
+    restored = GroupResult.restore("g", app=app)
+    assert (restored, restored.children) == (group, ["a"])
+    group.delete()
+    assert GroupResult.restore("g", app=app) is None
+    assert group
+    assert not GroupResult()
+
+
+def test_eager_results(app: Celery) -> None:
+    result: EagerResult[int] = EagerResult("a", 5, "SUCCESS")
+    assert (result.get(), result.ready(), result.successful(), result.state) == (5, True, True, "SUCCESS")
+    failed: EagerResult[Any] = EagerResult("b", ValueError("bad"), "FAILURE", "tb")
+    with pytest.raises(ValueError, match="bad"):
+        failed.get()
+    assert failed.get(propagate=False).args == ("bad",)
+    assert failed.traceback == "tb"
+    result.revoke()
+    result.forget()
+    assert result.state == "REVOKED"
+    assert pickle.loads(pickle.dumps(result)).result == copy.copy(result).result == 5
+
+
+def test_what_is_not_supported_says_so(app: Celery) -> None:
+    with pytest.raises(NotImplementedError, match="then"):
+        app.AsyncResult("a").then(print)
+    with pytest.raises(NotImplementedError, match="control"):
+        app.AsyncResult("a").revoke()

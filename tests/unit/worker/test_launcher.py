@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from celeriac import Celery
+from celeriac.exceptions import ImproperlyConfigured
+from celeriac.worker.assembly import Worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def app() -> Iterator[Celery]:
+    with Celery("proj", broker="memory://launcher", backend="disabled://", set_as_current=False) as app:
+        yield app
+
+
+def test_worker_takes_the_options_of_the_command_line(app: Celery) -> None:
+    worker = app.Worker(pool="solo", loglevel="INFO", queues="a, b", hostname="w@h", without_gossip=True)
+    assert isinstance(worker, Worker)
+    assert worker.app is app
+    assert (worker.pool_name, worker.hostname, worker.options.queues) == ("solo", "w@h", ["a", "b"])
+
+
+def test_work_controller_is_another_name_for_it(app: Celery) -> None:
+    assert app.WorkController(pool="solo", include=["a"]).options.include == ["a"]
+
+
+@pytest.mark.parametrize("options", [{"autoscale": "3,1"}, {"beat": True}, {"task_events": True}, {"statedb": "x"}])
+def test_options_that_are_not_built_are_refused(app: Celery, options: dict[str, Any]) -> None:
+    with pytest.raises(ImproperlyConfigured, match=rf"{next(iter(options))}=.*not built yet"):
+        app.Worker(**options)
+
+
+def test_options_that_are_not_built_may_be_off(app: Celery) -> None:
+    app.Worker(beat=False, autoscale=None, task_events=False)
+
+
+def test_an_unknown_option_is_a_type_error(app: Celery) -> None:
+    with pytest.raises(TypeError, match="concurency"):
+        app.Worker(concurency=3)
+
+
+def test_disable_prefetch_is_a_setting(app: Celery) -> None:
+    app.Worker(disable_prefetch=True)
+    assert app.conf.worker_disable_prefetch is True
+
+
+@pytest.mark.parametrize(("name", "text"), [("Beat", "scheduler"), ("control", "remote control"), ("events", "events")])
+def test_parts_that_are_not_there_say_so(app: Celery, name: str, text: str) -> None:
+    with pytest.raises(NotImplementedError, match=text):
+        getattr(app, name)
+    assert not hasattr(app, name)
+
+
+def test_revoking_says_that_there_is_no_remote_control(app: Celery) -> None:
+    for revoke in (app.AsyncResult("i").revoke, app.ResultSet([app.AsyncResult("i")]).revoke):
+        with pytest.raises(NotImplementedError, match="remote control"):
+            revoke()
+
+
+def test_sending_an_event_says_that_there_are_none(app: Celery) -> None:
+    @app.task
+    def task() -> None: ...
+
+    with pytest.raises(NotImplementedError, match=r"send_event\('task-seen'\)"):
+        task.send_event("task-seen")
+
+
+def test_then_says_what_to_use_instead(app: Celery) -> None:
+    with pytest.raises(NotImplementedError, match="link"):
+        app.AsyncResult("i").then(print)
