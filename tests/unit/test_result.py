@@ -239,3 +239,9 @@ def test_what_is_not_supported_says_so(app: Celery) -> None:
         app.AsyncResult("a").then(print)
     with pytest.raises(NotImplementedError, match="control"):
         app.AsyncResult("a").revoke()
+
+
+def test_sets_made_by_an_app_belong_to_it(app: Celery) -> None:
+    assert app.ResultSet([]).backend is app.backend
+    assert app.GroupResult("g").app is app
+    assert result_from_tuple((("g", None), []), app).app is app

@@ -1,0 +1,385 @@
+"""The result of one task: `AsyncResult`.  Where it is kept is the backend's business."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+
+from celeriac import states
+from celeriac.backend.base import ResultRecord
+from celeriac.current import get_current_app
+from celeriac.exceptions import TimeoutError
+from celeriac.result import graph
+from celeriac.result.base import ResultBase
+from celeriac.result.joining import assert_will_not_block
+from celeriac.result.stored import result_from_tuple
+from celeriac.result.waiting import as_meta, exception_of, wait_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from celeriac.backend.base import ResultBackend
+    from celeriac.current import AppLike
+
+R = TypeVar("R")
+
+
+class AsyncResult(ResultBase, Generic[R]):
+    """The result of one task.
+
+    Args:
+        id: Id of the task.
+        backend: Where the result is kept; None is the app's.
+        task_name: Name of the task, if known.
+        app: The app; None is the current one.
+        parent: Result of the task that started it.
+
+    Attributes:
+        ignored: The task keeps no result; `get` returns None at once.
+
+    Raises:
+        ValueError: The id is None.
+    """
+
+    app: ClassVar[Any] = None
+    _backend: ResultBackend | None = None
+    _cache: ResultRecord | None = None
+    _name: str | None = None
+    ignored = False
+
+    #: Raised by `get` when time is up.
+    TimeoutError = TimeoutError
+
+    def __init__(
+        self,
+        id: str,
+        backend: ResultBackend | None = None,
+        task_name: str | None = None,
+        app: AppLike | None = None,
+        parent: Any = None,
+    ) -> None:
+        if id is None:
+            raise ValueError(f"{type(self).__name__} needs the id of a task, got None")
+        self.id = id
+        if backend is not None:
+            self._backend = backend
+        if task_name is not None:
+            self._name = task_name
+        if app is not None:
+            self.app = app  # type: ignore[misc]
+        if parent is not None:
+            self.parent = parent
+
+    # ------------------------------------------------------------------ reading
+
+    @property
+    def backend(self) -> ResultBackend:
+        """Where the result is kept."""
+        if self._backend is not None:
+            return self._backend
+        return cast("AppLike", self.app or get_current_app()).backend
+
+    @backend.setter
+    def backend(self, backend: ResultBackend) -> None:
+        self._backend = backend
+
+    def _record(self) -> ResultRecord:
+        """What is stored; a final record is kept and never asked for again."""
+        if self._cache is not None:
+            return self._cache
+        record = self.backend.load_many([self.id]).get(self.id)
+        if record is None:
+            return ResultRecord(self.id, states.PENDING)
+        return self._keep(record)
+
+    def _keep(self, record: ResultRecord) -> ResultRecord:
+        if record.status in states.READY_STATES:
+            self._cache = record
+        return record
+
+    @property
+    def task_id(self) -> str:
+        """Id of the task."""
+        return self.id
+
+    @task_id.setter
+    def task_id(self, value: str) -> None:
+        self.id = value
+
+    @property
+    def state(self) -> str:
+        """Its state; PENDING also when nothing is known about it."""
+        return self._record().status
+
+    status = state
+
+    @property
+    def result(self) -> Any:
+        """Return value, or the exception, or what a custom state holds."""
+        return self._record().result
+
+    info = result
+
+    @property
+    def traceback(self) -> str | None:
+        """Text of the traceback of a failure."""
+        return self._record().traceback
+
+    @property
+    def children(self) -> list[Any] | None:
+        """Results of the tasks it started; None when they were not recorded."""
+        children = self._record().children
+        if children is None:
+            return None
+        return [result_from_tuple(child, app=self.app) for child in children]
+
+    def _extra(self, key: str) -> Any:
+        return (self._record().extra or {}).get(key)
+
+    @property
+    def name(self) -> str | None:
+        """Name of the task; stored with ``result_extended``."""
+        return self._name or self._extra("name")
+
+    @property
+    def args(self) -> Any:
+        """Positional arguments; stored with ``result_extended``."""
+        return self._extra("args")
+
+    @property
+    def kwargs(self) -> Any:
+        """Keyword arguments; stored with ``result_extended``."""
+        return self._extra("kwargs")
+
+    @property
+    def worker(self) -> str | None:
+        """Node name of the worker; stored with ``result_extended``."""
+        return cast("str | None", self._extra("worker"))
+
+    @property
+    def retries(self) -> int | None:
+        """How often it was retried; stored with ``result_extended``."""
+        return cast("int | None", self._extra("retries"))
+
+    @property
+    def queue(self) -> str | None:
+        """Queue it came from; stored with ``result_extended``."""
+        return cast("str | None", self._extra("queue"))
+
+    @property
+    def date_done(self) -> datetime | None:
+        """When it ended."""
+        date: Any = self._record().date_done
+        return datetime.fromisoformat(date) if isinstance(date, str) else date
+
+    def ready(self) -> bool:
+        """Whether it has ended."""
+        return self.state in states.READY_STATES
+
+    def successful(self) -> bool:
+        """Whether it succeeded."""
+        return self.state == states.SUCCESS
+
+    def failed(self) -> bool:
+        """Whether it failed."""
+        return self.state == states.FAILURE
+
+    def exists(self) -> bool:
+        """Whether anything is stored about it."""
+        return self._cache is not None or self.id in self.backend.load_many([self.id])
+
+    # ------------------------------------------------------------------ waiting
+
+    def get(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        interval: float = 0.5,
+        no_ack: bool = True,
+        follow_parents: bool = True,
+        callback: Callable[[str, Any], object] | None = None,
+        on_message: Callable[[dict[str, Any]], object] | None = None,
+        on_interval: Callable[[], object] | None = None,
+        disable_sync_subtasks: bool = True,
+        EXCEPTION_STATES: Any = states.EXCEPTION_STATES,  # noqa: N803 - Celery's name
+        PROPAGATE_STATES: Any = states.PROPAGATE_STATES,  # noqa: N803 - Celery's name
+    ) -> R:
+        """Wait for the result and return it.
+
+        Args:
+            timeout: Seconds to wait; None waits for ever.
+            propagate: Raise the task's exception; False returns it.
+            interval: Seconds between two calls of ``on_interval``. Waiting is by notification: there is no polling.
+            no_ack: Has no effect: drivers acknowledge reply messages as they are read.
+            follow_parents: Raise the failure of a parent, after which this task will never run.
+            callback: Called with the task's id and its value.
+            on_message: Called with the final record, as a dictionary.
+            on_interval: Called every ``interval`` seconds of waiting.
+            disable_sync_subtasks: Refuse to wait inside a task.
+            EXCEPTION_STATES: Has no effect: kept for its place in the signature.
+            PROPAGATE_STATES: States whose exception is raised.
+
+        Raises:
+            TimeoutError: It is not ready after ``timeout`` seconds.
+            RuntimeError: Called inside a task.
+            Exception: The task's own exception.
+        """
+        if self.ignored:
+            return cast("R", None)
+        if disable_sync_subtasks:
+            assert_will_not_block()
+        if follow_parents and propagate:
+            self._raise_parent_error()
+        if self._cache is None:
+            self._keep(wait_for(self.backend, self.id, timeout, interval, on_interval))
+        record = cast("ResultRecord", self._cache)
+        if on_message is not None:
+            on_message(as_meta(record))
+        if propagate and record.status in PROPAGATE_STATES:
+            self.maybe_throw(callback=callback)
+        elif callback is not None:
+            callback(self.id, record.result)
+        return cast("R", record.result)
+
+    wait = get
+
+    def _raise_parent_error(self) -> None:
+        for node in reversed(list(self._parents())):
+            node.maybe_throw()
+
+    def _parents(self) -> Iterator[Any]:
+        node = self.parent
+        while node is not None:
+            yield node
+            node = node.parent
+
+    def maybe_throw(self, propagate: bool = True, callback: Callable[[str, Any], object] | None = None) -> Any:
+        """Raise the exception of a failed task.
+
+        Args:
+            propagate: False raises nothing.
+            callback: Called with the task's id and its value.
+
+        Returns:
+            What is stored as its result.
+        """
+        record = self._cache or self._record()
+        if propagate and record.status in states.PROPAGATE_STATES:
+            raise exception_of(record)
+        if callback is not None:
+            callback(self.id, record.result)
+        return record.result
+
+    maybe_reraise = maybe_throw
+
+    def throw(self, *args: Any, **kwargs: Any) -> Any:
+        """As `maybe_throw`."""
+        return self.maybe_throw(*args, **kwargs)
+
+    def then(self, callback: Any, on_error: Any = None, weak: bool = False) -> Any:
+        """Not supported: wait with `get`, or give the call a ``link``.
+
+        Raises:
+            NotImplementedError: Always.
+        """
+        raise NotImplementedError("AsyncResult.then() is not supported: use get(callback=...) or a link")
+
+    # ------------------------------------------------------------------ acting
+
+    def forget(self) -> None:
+        """Delete it, and those of its parents, from the backend."""
+        self._cache = None
+        for node in self._parents():
+            node.forget()
+        self.backend.forget_many([self.id])
+
+    def revoke(
+        self,
+        connection: Any = None,
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> Any:
+        """Tell all workers to skip the task.
+
+        Args:
+            connection: Not supported; must be None.
+            terminate: Also kill it if it runs.
+            signal: Signal to kill with.
+            wait: Wait for answers.
+            timeout: Seconds to wait for them.
+        """
+        app: Any = self.app or get_current_app()
+        return app.control.revoke(
+            self.id, connection=connection, terminate=terminate, signal=signal, reply=wait, timeout=timeout
+        )
+
+    # ------------------------------------------------------------------ graphs
+
+    def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Pairs of parent and result for it and all it started, breadth first.
+
+        Args:
+            intermediate: Pass over results that are not ready.
+
+        Raises:
+            IncompleteStream: One is not ready.
+        """
+        return graph.iterate(self, intermediate)
+
+    def collect(self, intermediate: bool = False, **kwargs: Any) -> Iterator[tuple[Any, Any]]:
+        """Pairs of result and value for it and all it started.
+
+        Args:
+            intermediate: Pass over results that are not ready.
+            **kwargs: Given to `get`.
+        """
+        for _, node in self.iterdeps(intermediate=intermediate):
+            yield node, node.get(**kwargs)
+
+    def get_leaf(self) -> Any:
+        """Value of the last task of all it started."""
+        value = None
+        for _, node in self.iterdeps():
+            value = node.get()
+        return value
+
+    def as_tuple(self) -> tuple[Any, Any]:
+        """The form in which it is stored: ``((id, parent), None)``."""
+        parent = self.parent
+        return (self.id, parent and parent.as_tuple()), None
+
+    def as_list(self) -> list[str]:
+        """Its id and those of its parents."""
+        own = [self.id]
+        if self.parent is not None:
+            own.extend(self.parent.as_list())
+        return own
+
+    @property
+    def supports_native_join(self) -> bool:
+        """Whether many results are waited for in one go; always."""
+        return True
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.id}>"
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, AsyncResult):
+            return bool(other.id == self.id)
+        if isinstance(other, str):
+            return other == self.id
+        return NotImplemented
+
+    def __copy__(self) -> AsyncResult[R]:
+        return type(self)(self.id, self._backend, self._name, None, self.parent)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return AsyncResult, (self.id, None, self._name, None, self.parent)

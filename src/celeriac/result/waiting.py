@@ -1,0 +1,52 @@
+"""Waiting for one result, and what becomes of a stored record for its callers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from celeriac.exceptions import TimeoutError
+
+if TYPE_CHECKING:
+    from celeriac.backend.base import ResultBackend, ResultRecord
+
+
+def wait_for(
+    backend: ResultBackend, task_id: str, timeout: float | None, interval: float, on_interval: Any
+) -> ResultRecord:
+    """Wait for one record, in slices if somebody wants to be told about each."""
+    if on_interval is None:
+        return _first(backend, task_id, timeout)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = interval if deadline is None else min(interval, deadline - time.monotonic())
+        try:
+            return _first(backend, task_id, max(left, 0.0))
+        except TimeoutError:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise
+            on_interval()
+
+
+def _first(backend: ResultBackend, task_id: str, timeout: float | None) -> ResultRecord:
+    for record in backend.watch([task_id], timeout=timeout):
+        return record
+    raise TimeoutError(f"The result of task {task_id} did not arrive: {backend.url} gave up without a reason")
+
+
+def exception_of(record: ResultRecord) -> BaseException:
+    """The exception a failed task raised; a result that is none is wrapped in one."""
+    value = record.result
+    return value if isinstance(value, BaseException) else Exception(value)
+
+
+def as_meta(record: ResultRecord) -> dict[str, Any]:
+    """A record as the dictionary that ``on_message`` and ``iter_native`` give."""
+    return {
+        "status": record.status,
+        "result": record.result,
+        "traceback": record.traceback,
+        "children": record.children,
+        "date_done": record.date_done,
+        "task_id": record.task_id,
+    }
