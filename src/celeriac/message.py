@@ -6,15 +6,16 @@ a dataclass costs a microsecond per instance, and every task passes through thre
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from celeriac.broker.topology import Queue
     from celeriac.typing import Headers, Properties
 
 
-@dataclass(slots=True)
+@dataclass
 class Message:
     """What a broker carries. The body is opaque to everything but `protocol` and `serialization`.
 
@@ -34,7 +35,7 @@ class Message:
     properties: Properties
 
 
-@dataclass(slots=True)
+@dataclass
 class Destination:
     """Where a message goes.
 
@@ -49,7 +50,7 @@ class Destination:
     queue: Queue | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class Publication:
     """One message on its way to the broker.
 
@@ -68,7 +69,7 @@ class Publication:
     holdable: bool = False
 
 
-@dataclass(slots=True)
+@dataclass
 class Delivery:
     """One message handed to a worker, and the right to settle it in the session that handed it over.
 
@@ -95,7 +96,7 @@ class Delivery:
     malformed: str | None = None
 
 
-@dataclass(slots=True)
+@dataclass
 class DeadLetter:
     """A message that was set aside.
 

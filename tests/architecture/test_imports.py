@@ -84,8 +84,8 @@ def test_every_directory_is_a_package() -> None:
 
 #: Modules that cost a client milliseconds, or each process of a worker megabytes, and that few calls need.
 HEAVY_FOR_CLIENTS = {
-    "asyncio", "bz2", "click", "concurrent.futures", "ctypes", "decimal", "difflib", "hashlib", "lzma",
-    "multiprocessing", "sqlite3", "ssl", "subprocess", "uuid",
+    "asyncio", "bz2", "click", "concurrent.futures", "ctypes", "dataclasses", "decimal", "difflib", "hashlib",
+    "inspect", "lzma", "multiprocessing", "sqlite3", "ssl", "subprocess", "uuid",
 }  # fmt: skip
 HEAVY_FOR_CHILDREN = {"asyncio", "bz2", "concurrent.futures", "lzma", "hashlib", "ssl", "subprocess"}
 

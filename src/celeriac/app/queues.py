@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.topology import Exchange, Queue
@@ -14,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Queues"]
 
-_QUEUE_FIELDS = frozenset(field.name for field in fields(Queue)) - {"name"}
+_QUEUE_FIELDS = frozenset(Queue.__match_args__) - {"name"}
 #: Options of a queue written as a mapping that describe its exchange.
 _EXCHANGE_OPTIONS = {
     "exchange_type": "type",

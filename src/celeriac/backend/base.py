@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
+
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
 
-@dataclass(slots=True)
+@dataclass
 class ResultRecord:
     """What is known about one task.
 
@@ -40,7 +41,7 @@ class ResultRecord:
     correlation_id: str | None = None
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(frozen=True)
 class BackendOptions:
     """What every backend is told when it is opened.
 
@@ -71,7 +72,7 @@ class BackendOptions:
     app_name: str = "default"
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(frozen=True)
 class BackendCapabilities:
     """What a backend can do.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celeriac import states
@@ -18,6 +17,7 @@ from celeriac.drivers.resp import ReplyError, RespConnection, refine
 from celeriac.drivers.resp_params import RespParams, params_from_url
 from celeriac.drivers.resp_pool import RespPool
 from celeriac.exceptions import BackendStoreError
+from celeriac.utils.dataclass import replace
 from celeriac.utils.digests import sha1_hex
 from celeriac.utils.url import parse_url, redact
 

@@ -9,7 +9,6 @@ import os
 import threading
 import time
 from collections import Counter
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from celeriac import states
@@ -23,6 +22,7 @@ from celeriac.drivers.amqp.link import Link
 from celeriac.drivers.amqp.params import params_from_url
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, TimeoutError
 from celeriac.serialization import compress, decompress, registry
+from celeriac.utils.dataclass import replace
 from celeriac.utils.url import redact, split_failover
 
 if TYPE_CHECKING:

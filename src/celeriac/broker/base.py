@@ -9,9 +9,10 @@ whose lease ran out is a no-op: another worker may hold it by then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol
+
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ def next_session_id() -> int:
     return next(_session_ids)
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(frozen=True)
 class BrokerOptions:
     """What every driver is told when it is opened.
 
@@ -60,7 +61,7 @@ class BrokerOptions:
     app_name: str = "default"
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(frozen=True)
 class BrokerCapabilities:
     """What a driver can do.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import heapq
 import math
 import time
-from dataclasses import dataclass, field
 from itertools import count
 from queue import Empty, SimpleQueue
 from threading import RLock
@@ -27,6 +26,7 @@ from celeriac.broker.bindings import (
 )
 from celeriac.exceptions import SessionClosed, SessionLost
 from celeriac.message import DeadLetter, Delivery, Message, Publication
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 DEAD_LETTER_LIMIT = 10_000
 
 
-@dataclass(slots=True)
+@dataclass
 class _Entry:
     """A message somewhere between publication and settlement."""
 
@@ -53,7 +53,7 @@ class _Entry:
     charged: int = 0
 
 
-@dataclass(slots=True)
+@dataclass
 class _QueueState:
     """Two heaps: what may be taken, by priority and age; what is delayed, by due time."""
 
@@ -70,7 +70,7 @@ class _QueueState:
             self.push(heapq.heappop(self.delayed)[2])
 
 
-@dataclass(slots=True)
+@dataclass
 class _Lease:
     """What one session holds, and until when."""
 

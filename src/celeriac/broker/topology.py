@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.dataclass import dataclass, field, replace
 from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _ARGUMENTS: Mapping[str, tuple[str, int]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Exchange:
     """An exchange.
 
@@ -51,7 +51,7 @@ class Exchange:
         return self.name
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class binding:  # noqa: N801 - the field's name for it, used in users' task_queues
     """One binding of a queue to an exchange."""
 
@@ -63,7 +63,7 @@ class binding:  # noqa: N801 - the field's name for it, used in users' task_queu
         return hash((self.exchange, self.routing_key))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Queue:
     """A queue and how it is bound.
 
@@ -184,8 +184,8 @@ class Broadcast(Queue):
     def but(self, **changes: Any) -> Queue:
         """A copy with some attributes changed; the name of the queue stays."""
         copy = object.__new__(type(self))
-        for each in fields(Queue):
-            object.__setattr__(copy, each.name, changes.get(each.name, getattr(self, each.name)))
+        for name in Queue.__match_args__:
+            object.__setattr__(copy, name, changes.get(name, getattr(self, name)))
         return copy
 
 

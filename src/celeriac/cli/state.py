@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from celeriac.current import get_current_app
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from celeriac.app.base import Celery

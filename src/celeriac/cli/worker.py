@@ -201,7 +201,7 @@ def _worker_options(state: State, app: Celery, given: dict[str, Any], logfile: s
         app.conf.worker_pool_start_method = method
     if given.pop("disable_prefetch"):
         app.conf.worker_disable_prefetch = True
-    own = WorkerOptions.__dataclass_fields__
+    own = WorkerOptions.__match_args__
     return WorkerOptions(
         **{name: value for name, value in given.items() if name in own and value not in (None, 0, [])},
         logfile=logfile,

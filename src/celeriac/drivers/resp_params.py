@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.dataclass import dataclass, replace
 from celeriac.utils.url import parse_url, redact
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _WITHOUT_EFFECT = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RespParams:
     """Everything needed to open a connection.
 

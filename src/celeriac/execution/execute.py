@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +32,7 @@ from celeriac.execution.job import FAILED, IGNORED, REFUSED, REJECTED, REQUEUED,
 from celeriac.execution.results import store_records
 from celeriac.protocol import decode_payload
 from celeriac.serialization.einfo import ExceptionInfo
+from celeriac.utils.dataclass import dataclass
 from celeriac.utils.saferepr import saferepr
 from celeriac.utils.time import utcnow_iso
 
@@ -48,7 +48,7 @@ logger = logging.getLogger("celeriac.app.trace")
 UNREADABLE = (SerializationError, InvalidTaskError, NotRegistered, ImproperlyConfigured)
 
 
-@dataclass(slots=True)
+@dataclass
 class Execution:
     """Working record of one run, filled in step by step.
 
@@ -80,7 +80,7 @@ class Execution:
         return self.einfo.traceback if self.einfo is not None else None
 
 
-@dataclass(slots=True)
+@dataclass
 class EagerOutcome:
     """What an eager call gives back."""
 

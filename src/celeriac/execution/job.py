@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
+
+from celeriac.utils.dataclass import dataclass
 
 #: Kinds of outcome.
 SUCCEEDED: Final = 0
@@ -24,7 +25,7 @@ KIND_NAMES: Final = (
 )  # fmt: skip
 
 
-@dataclass(slots=True)
+@dataclass
 class Job:
     """One task for a slot.
 
@@ -68,7 +69,7 @@ class Job:
         )
 
 
-@dataclass(slots=True)
+@dataclass
 class Outcome:
     """How a job ended.
 

@@ -11,7 +11,6 @@ import logging
 import os
 import signal
 import socket
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celeriac.pool.base import Slot
@@ -19,6 +18,7 @@ from celeriac.pool.child import BEGUN, EXIT_INIT_FAILED, OUTCOMES, READY
 from celeriac.pool.frames import FrameParser, encode_frame
 from celeriac.pool.inbox import PERMIT
 from celeriac.pool.spawner import EXITED, FAILED, REPORT, REQUEST, SPAWNED
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ _RESTART_DELAY = 1.0
 _KILL_TIMEOUT = 5.0
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class ChildSlot(Slot):
     """A slot whose jobs run in a child process."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from celeriac.exceptions import DecodeError, EncodeError, ImproperlyConfigured, SerializationError
 from celeriac.serialization import json_types, pickling
+from celeriac.utils.dataclass import dataclass
 from celeriac.utils.imports import import_optional
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Serializer(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Codec:
     """A serializer made of two functions; whatever they raise comes out as EncodeError or DecodeError.
 

@@ -6,11 +6,11 @@ What the parts mean to a particular server is its driver's business.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote
 
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ _QUERY_SECRET = re.compile(r"(?<=[?&])(?P<name>\w*password)=[^&;#\s]*")
 _USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)(?P<userinfo>[^/?#;\s]*)@")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ServerURL:
     """A URL in parts, percent-decoded.
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from celeriac import signals
@@ -16,6 +15,7 @@ from celeriac._version import __version__
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.log import setup_logging
 from celeriac.pool.spawner import fork_spawner
+from celeriac.utils.dataclass import dataclass
 from celeriac.utils.nodenames import default_nodename, host_format, node_format
 from celeriac.worker.banner import render_banner
 from celeriac.worker.unsupported import warn_of_unsupported
@@ -33,7 +33,7 @@ POOLS = ("prefork", "processes", "threads", "solo")
 _PLANNED_POOLS = ("eventlet", "gevent", "asyncio", "custom")
 
 
-@dataclass(slots=True)
+@dataclass
 class WorkerOptions:
     """Options of one worker; None takes the setting.
 

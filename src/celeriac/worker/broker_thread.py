@@ -11,10 +11,10 @@ import random
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from celeriac.exceptions import OperationalError, SessionLost, SessionRefused
+from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
     import asyncio
@@ -46,7 +46,7 @@ class BrokerListener(Protocol):
     def on_broker_refused(self, reason: str) -> None: ...
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(frozen=True)
 class ConnectionPolicy:
     """When to try again.
 

@@ -10,7 +10,6 @@ import functools
 import logging
 import signal
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from celeriac import signals, states
@@ -24,6 +23,7 @@ from celeriac.exceptions import (
     WorkerLostError,
 )
 from celeriac.execution.job import KIND_NAMES, LOST, REFUSED, SUCCEEDED, TIMED_OUT
+from celeriac.utils.dataclass import dataclass
 from celeriac.worker.dispatcher import Dispatcher, Estimates
 from celeriac.worker.holding import Holding
 from celeriac.worker.intake import Judged, Verdict
@@ -58,7 +58,7 @@ MAX_REASON = 1000
 _VERBS = {Action.ACK: "ack", Action.REJECT: "reject", Action.REQUEUE: "requeue"}
 
 
-@dataclass(slots=True, frozen=True)
+@dataclass(frozen=True)
 class CoordinatorOptions:
     """How the worker behaves.
 

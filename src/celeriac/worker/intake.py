@@ -6,7 +6,6 @@ It reads headers only; the payload stays bytes until the child decodes it.  Acti
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
 from itertools import count
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac.exceptions import ImproperlyConfigured, InvalidTaskError, SerializationError
 from celeriac.execution.job import Job
 from celeriac.protocol import normalize
+from celeriac.utils.dataclass import dataclass
 from celeriac.utils.time import parse_iso8601, rate
 from celeriac.worker.holding import TokenBucket
 from celeriac.worker.ledger import Entry
@@ -42,7 +42,7 @@ class Verdict(Enum):
     EXHAUSTED = "exhausted"
 
 
-@dataclass(slots=True)
+@dataclass
 class Judged:
     """A delivery with its verdict.
 

@@ -48,7 +48,8 @@ def make_worker(app: Celery, options: dict[str, Any]) -> Worker:
     for name in _LISTS & given.keys():
         if isinstance(given[name], str):
             given[name] = [part.strip() for part in given[name].split(",") if part.strip()]
-    unknown = sorted(given.keys() - set(WorkerOptions.__slots__))
+    known = sorted(WorkerOptions.__match_args__)
+    unknown = sorted(given.keys() - set(known))
     if unknown:
-        raise TypeError(f"app.Worker() got unexpected options {unknown}; known are {sorted(WorkerOptions.__slots__)}")
+        raise TypeError(f"app.Worker() got unexpected options {unknown}; known are {known}")
     return Worker(app, WorkerOptions(**given))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from celeriac.utils.dataclass import dataclass
 
 #: Task id and number of retries.
 Identity: TypeAlias = tuple[str, str]
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from celeriac.pool.base import Slot
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(eq=False)
 class Entry:
     """One delivery on its way through the worker.
 

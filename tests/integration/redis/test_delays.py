@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from celeriac.utils.dataclass import replace
 from tests.integration.redis.conftest import publication
 from tests.support import wait_until
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from celeriac.broker.amqp import delay
@@ -15,6 +14,7 @@ from celeriac.drivers.amqp import AMQPError, ChannelClosed, Declarations, Operat
 from celeriac.drivers.amqp import EncodeError as WireEncodeError
 from celeriac.drivers.amqp.faults import as_operational
 from celeriac.exceptions import EncodeError, OperationalError, PublishTimeout
+from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -31,7 +31,7 @@ _NOT_FOUND, _NO_ROUTE, _ACCESS_REFUSED = 404, 312, 403
 _MISSING_EXCHANGE = re.compile(r"no exchange '(?P<name>.*?)'")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SessionSettings:
     """What a session is told.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.base import BrokerCapabilities, BrokerOptions
@@ -13,6 +12,7 @@ from celeriac.broker.url import redact, split_failover
 from celeriac.drivers.resp import RespConnection
 from celeriac.drivers.resp_params import RespParams, params_from_url
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionRefused
+from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ _ELSEWHERE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Server:
     params: RespParams
     layout: Layout

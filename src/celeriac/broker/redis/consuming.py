@@ -6,12 +6,12 @@ It sends nothing.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.redis.layout import MalformedEnvelope, decode_envelope
 from celeriac.drivers.resp import pack_command
 from celeriac.message import DeadLetter, Delivery, Message
+from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _GLOB = str.maketrans({character: f"\\{character}" for character in "*?[]\\"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Broadcast:
     """The tag of a message that came by pub/sub: nothing in the server stands for it.
 

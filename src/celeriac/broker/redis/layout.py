@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 import uuid
 from binascii import a2b_base64, b2a_base64
-from dataclasses import dataclass
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Message
 from celeriac.serialization.json_types import dumps as dumps_json
 from celeriac.serialization.json_types import loads as loads_json
+from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,7 @@ DEFAULT_STEPS = (0, 3, 6, 9)
 _OWN_PROPERTIES = frozenset({"delivery_info", "delivery_tag", "body_encoding"})
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Layout:
     """Names of all keys.
 

@@ -6,27 +6,26 @@ server's clock only.  Names of sessions' hashes are computed inside, so they nee
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from celeriac.utils.digests import sha1_hex
 
 
-@dataclass(frozen=True, slots=True)
 class Script:
-    """A script and the hash by which the server knows it.
+    """A script.
 
-    Attributes:
+    Args:
         name: For messages.
         text: Lua.
-        sha: SHA-1 of the text.
+
+    Attributes:
+        sha: SHA-1 of the text, by which the server knows it.
     """
 
-    name: str
-    text: str
-    sha: str = field(init=False)
+    __slots__ = ("name", "sha", "text")
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "sha", sha1_hex(self.text))
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.text = text
+        self.sha = sha1_hex(text)
 
 
 # KEYS[1..6] are the same in every script that settles or claims.

@@ -9,7 +9,6 @@ import logging
 import os
 import time
 import uuid
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.base import next_session_id
@@ -33,6 +32,7 @@ from celeriac.exceptions import (
     SessionClosed,
     SessionLost,
 )
+from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -50,7 +50,7 @@ PAGE = 1000
 _POLL_FIRST, _POLL_LAST = 0.005, 0.05
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SessionSettings:
     """What a session is told.
 

@@ -8,8 +8,9 @@ nothing for a session that lost its messages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from celeriac.utils.dataclass import dataclass
 
 #: Raised when a table changes in a way that older versions cannot work with.
 VERSION: Final = 1
@@ -96,7 +97,7 @@ _INDEXES: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dialect:
     """How one database differs from the others.
 

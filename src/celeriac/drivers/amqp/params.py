@@ -8,11 +8,11 @@ from __future__ import annotations
 import ssl
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 from celeriac.drivers.amqp.connection import AMQPConnection
 from celeriac.exceptions import ImproperlyConfigured, SecurityWarning
+from celeriac.utils.dataclass import dataclass, field, replace
 from celeriac.utils.url import parse_url, redact
 
 _TLS_SCHEMES = ("amqps",)
@@ -38,7 +38,7 @@ _TLS_OPTIONS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AMQPParams:
     """Everything needed to open a connection.
 

@@ -9,7 +9,6 @@ import threading
 import time
 import uuid
 import warnings
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +16,7 @@ import pytest
 from celeriac.backend import BackendOptions, ResultBackend, ResultRecord, open_backend
 from celeriac.exceptions import BackendError, OperationalError, TimeoutError
 from celeriac.testing.contracts.broker_subject import PATIENCE, until
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 import uuid
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker import BrokerOptions, BrokerSession, Queue, open_broker
 from celeriac.message import Delivery, Destination, Message, Publication
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
