@@ -165,8 +165,11 @@ def measure(
             scenario = SCENARIOS[key]
             if scenario.once and number > 1:
                 continue
+            taking_part = [name for name in names if number == 1 or not scenario.others_once or name == report.OURS]
             variants = [
-                (name, variant.name) for name in names for variant in variants_of(scenario, PEERS[name], extra=extra)
+                (name, variant.name)
+                for name in taking_part
+                for variant in variants_of(scenario, PEERS[name], extra=extra)
             ]
             turns = 1 if one_turn else scenario.rounds
             first = (number - 1) * turns + 1

@@ -45,6 +45,8 @@ _ACTIONS: dict[str, Any] = {
     "bulk": lambda client, start, count: client.send_bulk(start, count),
     "delayed": lambda client, index, count, seconds: client.send_delayed_range(index, count, seconds),
     "round_trips": lambda client, start, count: client.round_trips(start, count),
+    "workflow": lambda client, kind, times, arguments: client.workflow(kind, times, arguments),
+    "submit_group": lambda client, size: client.submit_group(size),
     "verify": _verify,
     "rows": lambda client: client.rows(),
 }

@@ -44,6 +44,12 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "start_up": ("start_s",),
     "import_time": ("wall_ms", "bare_ms", "net_ms"),
     "first_call": ("wall_ms",),
+    "chain_time": ("seconds", "wire_mb"),
+    "group_time": ("seconds", "wire_mb"),
+    "chord_time": ("seconds", "wire_mb"),
+    "chords_time": ("seconds", "wire_mb"),
+    "wire_bytes": ("wire_mb", "wire_growth"),
+    "group_submit": ("seconds", "rss_growth"),
     "path_length": (
         "call_calls",
         "call_functions",
@@ -81,6 +87,9 @@ HEADINGS = {
     "wall_ms": "process wall ms",
     "bare_ms": "bare interpreter ms",
     "net_ms": "difference ms",
+    "seconds": "s",
+    "wire_mb": "MB received by Redis",
+    "wire_growth": "bytes, to half as many chords",
     "floor": "bare Redis round trips/s beside it",
 }
 PROBLEM_MARK = " ⚠"

@@ -62,6 +62,14 @@ def flush_redis() -> None:
         redis_command(url, "FLUSHDB")
 
 
+def redis_received() -> int:
+    """Bytes that the Redis server has received so far from all clients."""
+    for text in redis_command(REDIS_URL, "INFO", "stats").decode().splitlines():
+        if text.startswith("total_net_input_bytes:"):
+            return int(text.partition(":")[2])
+    raise BenchError("Redis does not tell total_net_input_bytes in INFO stats")
+
+
 def floor_rate(seconds: float = 0.15, size: int = 950) -> float:
     """Bare round trips per second to Redis with a value of a message's size: how fast the machine is just now."""
     parts = urlsplit(REDIS_URL)

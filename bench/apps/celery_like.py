@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from bench.apps.common import RESULT_TIMEOUT, SETTINGS, Client
+from bench.apps.workflows import Workflows
 from bench.marks import mark
 
 LIBRARY = os.environ.get("BENCH_IMPORT", "celeriac")
@@ -44,6 +45,9 @@ def hold_task(index: int, seconds: float) -> int:
     return index
 
 
+workflows = Workflows(library, app)
+
+
 class CeleryClient(Client):
     """Celery's documented client calls."""
 
@@ -73,6 +77,12 @@ class CeleryClient(Client):
 
     def fetch(self, token: str) -> Any:
         return app.AsyncResult(token).get(timeout=RESULT_TIMEOUT)
+
+    def workflow(self, kind: str, times: int, arguments: dict[str, int]) -> list[float]:
+        return workflows.timed(kind, times, arguments)
+
+    def submit_group(self, size: int) -> int:
+        return workflows.submit(size)
 
     def prepare(self) -> None:
         if SETTINGS.kind == "postgres":

@@ -100,6 +100,14 @@ class Client:
         """The stored result of a finished call."""
         raise NotImplementedError
 
+    def workflow(self, kind: str, times: int, arguments: dict[str, int]) -> list[float]:
+        """Run a workflow of `bench.apps.workflows` and wait for its result; seconds of each time."""
+        raise NotImplementedError
+
+    def submit_group(self, size: int) -> int:
+        """Submit a group with nothing consuming; MiB by which the process has grown."""
+        raise NotImplementedError
+
     def work(self, count: int) -> None:
         """Run `count` enqueued tasks by a worker inside this process; the memory broker only."""
         raise NotImplementedError

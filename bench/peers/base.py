@@ -56,6 +56,7 @@ class Peer:
         memory_broker: Whether a worker can run inside the client's process.
         bulk: The brokers on which it has a bulk call.
         delays: Whether it can delay tasks.
+        workflows: Whether its app has `bench.apps.workflows`.
         env: Environment variables for its workers and clients.
     """
 
@@ -71,6 +72,7 @@ class Peer:
     memory_broker: bool = False
     bulk: frozenset[str] = frozenset()
     delays: bool = True
+    workflows: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
 
     def chosen(self, broker: str, role: str, *, extra: bool) -> list[Variant]:

@@ -20,6 +20,7 @@ PEER = Peer(
     import_code=import_code("celeriac"),
     first_call_code=first_call_code("celeriac"),
     memory_broker=True,
+    workflows=True,
     bulk=ALL,
     variants=(
         Variant("prefork -c2", ALL, PREFORK),

@@ -42,6 +42,7 @@ PEER = Peer(
     import_code=import_code("celery"),
     first_call_code=first_call_code("celery"),
     memory_broker=True,
+    workflows=True,
     bulk=BOTH,
     variants=(
         Variant("prefork -c2", BOTH, worker("celery", "-P", "prefork", "-c", "2")),
