@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from celeriac._version import __version__
 from celeriac.app.base import Celery, bugreport
 from celeriac.app.shared import current_app, current_task, shared_task
 from celeriac.app.task import Task
 from celeriac.broker.topology import Broadcast, Exchange, Queue, binding
-from celeriac.canvas import Signature, StampingVisitor, chain, chunks, group, maybe_signature, signature, xmap, xstarmap
+from celeriac.utils.lazy import lazy_exports
 from celeriac.utils.uuid import uuid4 as uuid
 
-subtask = signature
+if TYPE_CHECKING:
+    from celeriac.canvas.chain import chain
+    from celeriac.canvas.group import group
+    from celeriac.canvas.maps import chunks, xmap, xstarmap
+    from celeriac.canvas.signature import Signature, maybe_signature, signature
+    from celeriac.canvas.signature import signature as subtask
+    from celeriac.canvas.stamping import StampingVisitor
 
 __all__ = [
     "Broadcast",
@@ -40,8 +48,21 @@ __all__ = [
 _NOT_BUILT = {"chord": "count the finished tasks of a group in a task of your own"}
 
 
+_CANVAS = frozenset(
+    {
+        "Signature", "StampingVisitor", "chain", "chunks", "group", "maybe_signature", "signature", "subtask", "xmap",
+        "xstarmap",
+    }
+)  # fmt: skip
+_import_on_demand = lazy_exports(__name__, dict.fromkeys(_CANVAS, "celeriac.canvas"))
+
+
 def __getattr__(name: str) -> object:
     if name in _NOT_BUILT:
         # `from celeriac import …` would turn an AttributeError into an ImportError without the reason.
         raise ImportError(f"celeriac.{name} is not built yet: {_NOT_BUILT[name]}", name=__name__)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return _import_on_demand(name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

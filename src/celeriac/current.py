@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from celeriac.backend.base import ResultBackend
     from celeriac.config.settings import Settings
-    from celeriac.serialization.registry import SerializerRegistry
+    from celeriac.serialization.serializers import SerializerRegistry
 
 
 class AppLike(Protocol):

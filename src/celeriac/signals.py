@@ -5,7 +5,6 @@ A sender first looks at `Signal.receivers`; an unused signal costs one attribute
 
 from __future__ import annotations
 
-import logging
 import time
 import weakref
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -52,8 +51,6 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound="Callable[..., Any]")
-
-logger = logging.getLogger("celeriac.signals")
 
 _CO_VARKEYWORDS = 0x08
 #: Seconds between attempts of a receiver connected with ``retry=True``: 2, 4, ... and at most 30.
@@ -218,16 +215,23 @@ class Signal:
                 return target(signal=self, sender=sender, **named)
             except Exception as exc:
                 if not retry:
-                    logger.exception("Signal handler %r raised: %r", target, exc)
+                    _log("Signal handler %r raised: %r", target, exc)
                     return exc
                 delay = min(delay + _RETRY_STEP, _RETRY_MAX)
-                logger.exception("Signal handler %r raised: %r; trying again in %g s", target, exc, delay)
+                _log("Signal handler %r raised: %r; trying again in %g s", target, exc, delay)
                 time.sleep(delay)
 
     send_robust = send
 
     def __repr__(self) -> str:
         return f"<Signal: {self.name} providing_args={sorted(self.providing_args)!r}>"
+
+
+def _log(message: str, *args: Any) -> None:
+    """Log the exception being handled."""
+    import logging
+
+    logging.getLogger("celeriac.signals").exception(message, *args)
 
 
 def _identity(receiver: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import json
+import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +36,9 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def _modules_after(statement: str) -> set[str]:
-    code = f"import sys, json\n{statement}\nprint(json.dumps(sorted(sys.modules)))"
+    code = f"import sys\n{statement}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
-    return set(json.loads(done.stdout.splitlines()[-1]))
+    return set(done.stdout.splitlines()[-1].split())
 
 
 @pytest.mark.parametrize("statement", ["import celeriac", "import celeriac.cli.main"])
@@ -71,9 +71,32 @@ def test_all_names_each_name_once() -> None:
     assert wrong == []
 
 
-def test_public_names_of_the_package_exist() -> None:
-    missing = [name for name in getattr(celeriac, "__all__", []) if not hasattr(celeriac, name)]
-    assert missing == []
+@pytest.mark.parametrize("package", ["celeriac", "celeriac.serialization"])
+def test_public_names_of_a_package_exist(package: str) -> None:
+    module = importlib.import_module(package)
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    assert set(module.__all__) <= set(dir(module))
+
+
+@pytest.mark.parametrize("package", ["celeriac", "celeriac.serialization"])
+def test_names_imported_on_demand_are_those_that_type_checkers_see(package: str) -> None:
+    module = importlib.import_module(package)
+    typed = _imported_for_type_checkers(Path(module.__file__ or ""))
+    assert {name: getattr(importlib.import_module(home), attribute) for name, (home, attribute) in typed.items()} == {
+        name: getattr(module, name) for name in typed
+    }
+    assert set(module.__all__) <= set(typed) | set(vars(module))
+
+
+def _imported_for_type_checkers(path: Path) -> dict[str, tuple[str, str]]:
+    found = {}
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+            for statement in node.body:
+                assert isinstance(statement, ast.ImportFrom)
+                for alias in statement.names:
+                    found[alias.asname or alias.name] = (statement.module or "", alias.name)
+    return found
 
 
 def test_every_directory_is_a_package() -> None:
@@ -84,8 +107,10 @@ def test_every_directory_is_a_package() -> None:
 
 #: Modules that cost a client milliseconds, or each process of a worker megabytes, and that few calls need.
 HEAVY_FOR_CLIENTS = {
-    "asyncio", "bz2", "click", "concurrent.futures", "ctypes", "dataclasses", "decimal", "difflib", "hashlib",
-    "inspect", "lzma", "multiprocessing", "sqlite3", "ssl", "subprocess", "uuid",
+    "asyncio", "bz2", "celeriac.canvas", "celeriac.execution", "celeriac.result", "click", "concurrent.futures",
+    "ctypes", "dataclasses", "decimal", "difflib", "hashlib", "inspect", "json", "logging", "lzma", "multiprocessing",
+    "pathlib", "pickle", "random", "sqlite3", "ssl", "subprocess", "traceback", "typing_extensions", "urllib.parse",
+    "uuid",
 }  # fmt: skip
 HEAVY_FOR_CHILDREN = {"asyncio", "bz2", "concurrent.futures", "lzma", "hashlib", "ssl", "subprocess"}
 

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, EncodeError
-from celeriac.serialization import decode_exception, encode_exception, registry
+from celeriac.serialization import registry
+from celeriac.serialization.failures import decode_exception, encode_exception
 
 SERIALIZERS = ["json", "pickle", "yaml", "msgpack"]
 

@@ -20,7 +20,7 @@ from celeriac.broker.redis.layout import Layout, decode_envelope, encode_envelop
 from celeriac.drivers.amqp import Delivery as RawDelivery
 from celeriac.protocol import MessageTemplate, TaskCall, decode_payload, encode_task, header_template, normalize
 from celeriac.serialization.compression import decompress
-from celeriac.serialization.registry import registry
+from celeriac.serialization.serializers import registry
 from tests.interop.tasks import AwkwardError
 from tests.interop.variants import QUEUE, VARIANTS, call, declare
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from celeriac.exceptions import ContentDisallowed, DecodeError, InvalidTaskError
 from celeriac.message import Message
 from celeriac.protocol import MessageTemplate, TaskCall, decode_payload, encode_task, header_template, normalize
-from celeriac.serialization import compress
-from celeriac.serialization.registry import registry
+from celeriac.serialization.compression import compress
+from celeriac.serialization.serializers import registry
 
 JSON = frozenset({"application/json"})
 EMBED: dict[str, Any] = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}

@@ -5,7 +5,6 @@ What each part does is in the modules beside this one; running tasks is the work
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import warnings
@@ -15,14 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar, ca
 from celeriac import current
 from celeriac.app import shared
 from celeriac.app.builtins import declare_builtins
-from celeriac.app.bulk import publish_many
 from celeriac.app.client import send
 from celeriac.app.declaring import Declaring, make_registry
 from celeriac.app.options import resolve_options
 from celeriac.app.plan import check_types
 from celeriac.app.sessions import Sessions
 from celeriac.app.task import Task
-from celeriac.canvas.signature import signature
 from celeriac.config import Settings
 from celeriac.config.loader import DEFAULT_MODULES, default_config, module_from_envvar, parse_arguments
 from celeriac.config.options import OPTIONS
@@ -43,8 +40,6 @@ __all__ = ["Celery", "bugreport"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-logger = logging.getLogger("celeriac.app")
 
 _NOT_BUILT = {
     "amqp": "use app.queues, app.router and app.publisher",
@@ -264,6 +259,8 @@ class Celery(Declaring):
 
     def signature(self, *args: Any, **kwargs: Any) -> Signature:
         """A signature bound to this app."""
+        from celeriac.canvas.signature import signature
+
         kwargs["app"] = self
         return signature(*args, **kwargs)
 
@@ -342,6 +339,8 @@ class Celery(Declaring):
         Raises:
             OperationalError: The broker did not accept a chunk in time; those before it were accepted.
         """
+        from celeriac.app.bulk import publish_many
+
         return publish_many(self, signatures, chunk=chunk, timeout=timeout, results=results)
 
     # ------------------------------------------------------------------ the rest

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from celeriac import canvas
-from celeriac.canvas.signature import maybe_signature
-from celeriac.result import allow_join_result
-
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from celeriac.app.base import Celery
 
 __all__ = ["declare_builtins"]
@@ -29,27 +28,26 @@ def declare_builtins(app: Celery) -> None:
 
     @app.task(name="celery.map", **declare)
     def xmap(task: Any, it: Any) -> list[Any]:
-        body = maybe_signature(task, app=app).type
-        with allow_join_result():
+        with _called_in_place(app, task) as body:
             return [body(item) for item in it]
 
     @app.task(name="celery.starmap", **declare)
     def xstarmap(task: Any, it: Any) -> list[Any]:
-        body = maybe_signature(task, app=app).type
-        with allow_join_result():
+        with _called_in_place(app, task) as body:
             return [body(*item) for item in it]
 
     @app.task(name="celery.chunks", **declare)
     def chunks(task: Any, it: Any, n: int) -> list[Any]:
-        body = maybe_signature(task, app=app).type
         items = list(it)
-        with allow_join_result():
+        with _called_in_place(app, task) as body:
             return [[body(*item) for item in items[at : at + n]] for at in range(0, len(items), n)]
 
     @app.task(name="celery.group", **declare)
     def group(tasks: Any, result: Any = None, group_id: Any = None, partial_args: Any = (), **options: Any) -> Any:
         """Send a group; older clients send groups as such."""
-        members = [maybe_signature(task, app=app) for task in tasks]
+        from celeriac import canvas
+
+        members = [canvas.maybe_signature(task, app=app) for task in tasks]
         return canvas.group(members, app=app).apply_async(partial_args, task_id=group_id, **options).as_tuple()
 
     @app.task(name="celery.chain", **declare)
@@ -60,3 +58,13 @@ def declare_builtins(app: Celery) -> None:
             NotImplementedError: Always.
         """
         raise NotImplementedError("celery.chain is no task to be sent by its name: build it with celeriac.chain()")
+
+
+@contextmanager
+def _called_in_place(app: Celery, task: Any) -> Iterator[Callable[..., Any]]:
+    """The task of a signature, to be called within another task; waiting for results is allowed meanwhile."""
+    from celeriac.canvas import maybe_signature
+    from celeriac.result import allow_join_result
+
+    with allow_join_result():
+        yield maybe_signature(task, app=app).type

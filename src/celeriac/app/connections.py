@@ -9,7 +9,7 @@ from celeriac.app.sessions import FailoverBroker
 from celeriac.backend import BackendOptions, open_backend
 from celeriac.broker import BrokerOptions, open_broker
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.serialization.registry import registry
+from celeriac.serialization.serializers import registry
 from celeriac.utils.url import split_failover
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar, cast, overload
 
@@ -21,7 +20,6 @@ from celeriac.app.discovery import discover
 from celeriac.app.made_once import made_once
 from celeriac.app.registry import TaskRegistry
 from celeriac.app.resources import Resources
-from celeriac.canvas.signature import Signature
 from celeriac.exceptions import DuplicateTaskNameWarning, ImproperlyConfigured
 from celeriac.utils.imports import gen_task_name, import_from_cwd, symbol_by_name
 
@@ -37,8 +35,6 @@ __all__ = ["Declaring", "make_registry"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-logger = logging.getLogger("celeriac.app")
 
 
 class Declaring(Resources):
@@ -284,6 +280,8 @@ class Declaring(Resources):
         Returns:
             The key.
         """
+        from celeriac.canvas.signature import Signature
+
         sig = sig.clone() if isinstance(sig, Signature) else sig.s()
         key = name or repr(sig)
         entry = {
@@ -302,7 +300,11 @@ class Declaring(Resources):
     def _add_entry(self, key: str, entry: dict[str, Any], named: bool = True) -> None:
         schedule = dict(self.conf.beat_schedule or {})
         if not named and key in schedule:
-            logger.warning("The periodic task %r is added twice without a name: the later one replaces it", key)
+            import logging
+
+            logging.getLogger("celeriac.app").warning(
+                "The periodic task %r is added twice without a name: the later one replaces it", key
+            )
         schedule[key] = entry
         self.conf.beat_schedule = schedule
 

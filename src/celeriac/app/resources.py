@@ -10,16 +10,11 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, cast
 
 from celeriac.app.annotations import compile_annotations
-from celeriac.app.connections import EMBEDDED_URL, make_backend, make_broker
 from celeriac.app.made_once import made_once
 from celeriac.app.publisher import Publisher, RetryPolicy
 from celeriac.app.queues import Queues
 from celeriac.app.routing import Router
 from celeriac.exceptions import NotConfigured
-from celeriac.result import AsyncResult as AsyncResultBase
-from celeriac.result import GroupResult as GroupResultBase
-from celeriac.result import ResultSet as ResultSetBase
-from celeriac.serialization.registry import SerializerRegistry, registry
 from celeriac.utils.time import get_timezone
 
 if TYPE_CHECKING:
@@ -30,6 +25,10 @@ if TYPE_CHECKING:
     from celeriac.backend.base import ResultBackend
     from celeriac.broker.base import Broker
     from celeriac.config import Settings
+    from celeriac.result import AsyncResult as AsyncResultBase
+    from celeriac.result import GroupResult as GroupResultBase
+    from celeriac.result import ResultSet as ResultSetBase
+    from celeriac.serialization.serializers import SerializerRegistry
 
 __all__ = ["Resources"]
 
@@ -88,16 +87,22 @@ class Resources:
     @made_once
     def broker(self) -> Broker:
         """Where it publishes (``broker_write_url``); opened at the first use."""
+        from celeriac.app.connections import make_broker
+
         return make_broker(self.conf, self.conf.broker_write_url, self.name)
 
     @made_once
     def broker_for_read(self) -> Broker:
         """Where workers fetch from (``broker_read_url``)."""
+        from celeriac.app.connections import make_broker
+
         return make_broker(self.conf, self.conf.broker_read_url, self.name)
 
     @made_once
     def backend(self) -> ResultBackend:
         """Where results are kept (``result_backend``)."""
+        from celeriac.app.connections import make_backend
+
         return make_backend(self.conf, self.name)
 
     @made_once
@@ -141,6 +146,8 @@ class Resources:
     @property
     def serializers(self) -> SerializerRegistry:
         """The serializers it knows."""
+        from celeriac.serialization.serializers import registry
+
         return registry
 
     @property
@@ -150,6 +157,8 @@ class Resources:
 
     def default_url(self) -> str:
         """The broker of an app that configures none."""
+        from celeriac.app.connections import EMBEDDED_URL
+
         return EMBEDDED_URL
 
     def now(self) -> datetime:
@@ -173,14 +182,20 @@ class Resources:
     @made_once
     def AsyncResult(self) -> type[AsyncResultBase[Any]]:
         """`AsyncResult`, bound to this app."""
+        from celeriac.result import AsyncResult as AsyncResultBase
+
         return type("AsyncResult", (AsyncResultBase,), {"app": self, "__module__": AsyncResultBase.__module__})
 
     @made_once
     def GroupResult(self) -> type[GroupResultBase]:
         """`GroupResult`, bound to this app."""
+        from celeriac.result import GroupResult as GroupResultBase
+
         return type("GroupResult", (GroupResultBase,), {"_app": self, "__module__": GroupResultBase.__module__})
 
     @made_once
     def ResultSet(self) -> type[ResultSetBase]:
         """`ResultSet`, bound to this app."""
+        from celeriac.result import ResultSet as ResultSetBase
+
         return type("ResultSet", (ResultSetBase,), {"_app": self, "__module__": ResultSetBase.__module__})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import itertools
-import random
 import threading
 import time
 import weakref
@@ -173,6 +172,8 @@ def _order(indexes: list[int], strategy: Any) -> Iterator[int]:
 
 
 def _shuffled(indexes: list[int]) -> Iterator[int]:
+    import random
+
     while True:
         random.shuffle(indexes)
         yield from list(indexes)

@@ -6,17 +6,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, ca
 
 from celeriac import states
 from celeriac.app.client import send
-from celeriac.app.eager import apply_as_if_sent, apply_here
 from celeriac.app.options import EXECUTION_OPTIONS, PLACE_OPTIONS, TaskOptions, placed, resolve_options
 from celeriac.app.plan import ArgumentCheck, TaskPlan, body_check, build_plan
-from celeriac.app.replace import replace_task
-from celeriac.app.retry import retry_task, signature_from_request
 from celeriac.backend.base import ResultRecord
-from celeriac.canvas.maps import chunks, xmap, xstarmap
-from celeriac.canvas.signature import signature
 from celeriac.current import Context, get_current_app, get_current_request, pop_task, push_task
 from celeriac.exceptions import Ignore, MaxRetriesExceededError, OperationalError
-from celeriac.execution.autoretry import with_autoretry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +19,7 @@ if TYPE_CHECKING:
     from celeriac.app.base import Celery
     from celeriac.app.validation import Validation
     from celeriac.backend.base import ResultBackend
+    from celeriac.canvas.maps import chunks, xmap, xstarmap
     from celeriac.canvas.signature import Signature
     from celeriac.result import AsyncResult, EagerResult
 
@@ -177,6 +172,8 @@ class Task(Generic[P, R]):
         if self.autoretry_for and "_body" not in self.__dict__:
             body = self.run
             self.__dict__["_body"] = self._body or body
+            from celeriac.execution.autoretry import with_autoretry
+
             self.__dict__["run"] = with_autoretry(self, body)
 
     def on_bound(self, app: Celery) -> None:
@@ -272,6 +269,8 @@ class Task(Generic[P, R]):
         app = self._app
         if app.always_eager:
             options = {**self.execution_options(), **options}
+            from celeriac.app.eager import apply_as_if_sent
+
             return cast("AsyncResult[R]", apply_as_if_sent(self, args, kwargs, task_id, options))
         resolved = self._defaults
         if options or resolved is None:
@@ -370,6 +369,8 @@ class Task(Generic[P, R]):
             Exception: The task's own, if ``throw``.
         """
         options.update(link=link, link_error=link_error, headers=headers, logfile=logfile, loglevel=loglevel)
+        from celeriac.app.eager import apply_here
+
         return cast(
             "EagerResult[R]", apply_here(self, args, kwargs, task_id, retries=retries, throw=throw, options=options)
         )
@@ -402,6 +403,8 @@ class Task(Generic[P, R]):
             MaxRetriesExceededError: No retries are left and there is no ``exc``.
             Reject: The retry could not be published.
         """
+        from celeriac.app.retry import retry_task
+
         return retry_task(
             self, args, kwargs, exc=exc, throw=throw, eta=eta, countdown=countdown, max_retries=max_retries,
             options=options,
@@ -411,6 +414,8 @@ class Task(Generic[P, R]):
 
     def signature(self, args: Any = None, *starargs: Any, **starkwargs: Any) -> Signature:
         """A signature of this task; the arguments of `Signature` after ``task``."""
+        from celeriac.canvas.signature import signature
+
         starkwargs.setdefault("app", self.app)
         return signature(self, args, *starargs, **starkwargs)
 
@@ -426,14 +431,20 @@ class Task(Generic[P, R]):
 
     def map(self, it: Any) -> xmap:
         """A signature that calls it with each item, in one message."""
+        from celeriac.canvas.maps import xmap
+
         return xmap(self.s(), it, app=self.app)
 
     def starmap(self, it: Any) -> xstarmap:
         """A signature that calls it with the arguments in each item, in one message."""
+        from celeriac.canvas.maps import xstarmap
+
         return xstarmap(self.s(), it, app=self.app)
 
     def chunks(self, it: Any, n: int) -> chunks:
         """A signature that calls it with the arguments in each item, ``n`` of them in one message."""
+        from celeriac.canvas.maps import chunks
+
         return chunks(self.s(), it, n, app=self.app)
 
     def signature_from_request(
@@ -448,6 +459,8 @@ class Task(Generic[P, R]):
             queue: Replaces its queue.
             **extra: More options.
         """
+        from celeriac.app.retry import signature_from_request
+
         return signature_from_request(self, request or self.request, args, kwargs, queue, extra)
 
     # ------------------------------------------------------------------ inside a run
@@ -525,6 +538,8 @@ class Task(Generic[P, R]):
             ImproperlyConfigured: An empty chain cannot take its place, nor can a signature with a chord.
             NotImplementedError: It is a group, or a chain that ends in one: that takes a chord, not built yet.
         """
+        from celeriac.app.replace import replace_task
+
         return replace_task(self, sig)
 
     def on_replace(self, sig: Any) -> Any:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac import states
 from celeriac.backend.base import BackendOptions, ResultRecord
 from celeriac.exceptions import BackendGetMetaError, DecodeError
-from celeriac.serialization import compress, decode_exception, decompress, encode_exception, registry
 from celeriac.serialization.codecs import JSON
+from celeriac.serialization.compression import compress, decompress
+from celeriac.serialization.failures import decode_exception, encode_exception
 from celeriac.serialization.json_types import dumps as dumps_json
+from celeriac.serialization.serializers import registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -21,7 +21,8 @@ from celeriac.drivers.amqp.faults import as_connect_failure, as_operational
 from celeriac.drivers.amqp.link import Link
 from celeriac.drivers.amqp.params import params_from_url
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, TimeoutError
-from celeriac.serialization import compress, decompress, registry
+from celeriac.serialization.compression import compress, decompress
+from celeriac.serialization.serializers import registry
 from celeriac.utils.dataclass import replace
 from celeriac.utils.url import redact, split_failover
 

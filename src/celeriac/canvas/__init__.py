@@ -8,6 +8,8 @@ from celeriac.canvas.maps import chunks, xmap, xstarmap
 from celeriac.canvas.signature import Signature, maybe_signature, signature
 from celeriac.canvas.stamping import StampingVisitor
 
+subtask = signature
+
 __all__ = [
     "Signature",
     "StampingVisitor",
@@ -16,6 +18,7 @@ __all__ = [
     "group",
     "maybe_signature",
     "signature",
+    "subtask",
     "xmap",
     "xstarmap",
 ]

@@ -14,13 +14,13 @@ __all__ = ["MASK", "censor", "mask_url"]
 MASK: Final = "********"
 
 #: Celery's list of words that make a setting secret.
-_SECRET: Final = re.compile(r"API|TOKEN|KEY|SECRET|PASS|PROFANITIES_LIST|SIGNATURE|DATABASE|BEAT_DBURI", re.IGNORECASE)
-_BROKER_URL: Final = re.compile(r"broker_.*url$", re.IGNORECASE)
+_SECRET: Final = r"(?i)API|TOKEN|KEY|SECRET|PASS|PROFANITIES_LIST|SIGNATURE|DATABASE|BEAT_DBURI"  # noqa: S105 - a pattern
+_BROKER_URL: Final = r"(?i)broker_.*url$"
 #: `scheme://user:password@`; the password reaches to the last `@` before the path, so it may have a raw `@`.
-_CREDENTIALS: Final = re.compile(r"(?P<before>://[^:@/?#;\s]*:)[^/?#;\s]*(?=@)")
+_CREDENTIALS: Final = r"(?P<before>://[^:@/?#;\s]*:)[^/?#;\s]*(?=@)"
 #: The same where a raw `/`, `?` or `#` in the password hides where the host begins.
-_ODD_CREDENTIALS: Final = re.compile(r"(?P<before>://[^:@/?#;\s]*:)(?!\d+[/?#])[^;\s]*(?=@)")
-_QUERY: Final = re.compile(r"(?P<before>[?&][^=&;]*(?:pass|secret|token|key)[^=&;]*=)[^&;\s#]+", re.IGNORECASE)
+_ODD_CREDENTIALS: Final = r"(?P<before>://[^:@/?#;\s]*:)(?!\d+[/?#])[^;\s]*(?=@)"
+_QUERY: Final = r"(?i)(?P<before>[?&][^=&;]*(?:pass|secret|token|key)[^=&;]*=)[^&;\s#]+"
 
 
 def mask_url(text: str) -> str:
@@ -29,10 +29,10 @@ def mask_url(text: str) -> str:
 
 
 def _mask_one(url: str) -> str:
-    masked, count = _CREDENTIALS.subn(rf"\g<before>{MASK}", url)
+    masked, count = re.subn(_CREDENTIALS, rf"\g<before>{MASK}", url)
     if not count:
-        masked = _ODD_CREDENTIALS.sub(rf"\g<before>{MASK}", url)
-    return _QUERY.sub(rf"\g<before>{MASK}", masked)
+        masked = re.sub(_ODD_CREDENTIALS, rf"\g<before>{MASK}", url)
+    return re.sub(_QUERY, rf"\g<before>{MASK}", masked)
 
 
 def censor(key: str, value: Any) -> Any:
@@ -43,9 +43,9 @@ def censor(key: str, value: Any) -> Any:
     """
     if isinstance(value, Mapping):
         return {name: censor(str(name), item) for name, item in value.items()}
-    if _SECRET.search(key):
+    if re.search(_SECRET, key):
         return MASK
-    if "backend" in key.lower() or _BROKER_URL.search(key):
+    if "backend" in key.lower() or re.search(_BROKER_URL, key):
         return _mask_all(value)
     if isinstance(value, (list, tuple)):
         return type(value)(censor(key, item) for item in value) if type(value) in {list, tuple} else value

@@ -12,7 +12,6 @@ import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -39,7 +38,7 @@ CONFIG_MODULE_VARIABLE: Final = "CELERY_CONFIG_MODULE"
 #: Modules tried, in this order, where an app asks for the default configuration and the variable is unset.
 DEFAULT_MODULES: Final = ("celeriacconfig", "celeryconfig")
 
-_ARGUMENT: Final = re.compile(r"(?P<lead>[._]?)(?P<name>[A-Za-z][\w.]*)=(?:\((?P<cast>\w+)\))?(?P<value>.*)", re.DOTALL)
+_ARGUMENT: Final = r"(?s)(?P<lead>[._]?)(?P<name>[A-Za-z][\w.]*)=(?:\((?P<cast>\w+)\))?(?P<value>.*)"
 
 
 class NotAPackage(ImproperlyConfigured):
@@ -139,7 +138,7 @@ def default_config(modules: Iterable[str] = ()) -> Mapping[str, Any]:
             if exc.name != name:
                 raise
     if names and os.environ.get("C_WNOCONF"):
-        message = f"No configuration module found: looked for {' and '.join(names)} in {Path.cwd()} and sys.path."
+        message = f"No configuration module found: looked for {' and '.join(names)} in {_here()} and sys.path."
         warnings.warn(message, NotConfigured, stacklevel=2)
     return {}
 
@@ -171,7 +170,7 @@ def _attribute(module: ModuleType, path: str) -> object:
 @contextmanager
 def _working_directory_importable() -> Iterator[None]:
     """Installed programs, unlike ``python -m``, do not have the working directory on `sys.path`."""
-    here = str(Path.cwd())
+    here = _here()
     if here in sys.path or "" in sys.path:
         yield
         return
@@ -181,6 +180,12 @@ def _working_directory_importable() -> Iterator[None]:
     finally:
         if here in sys.path:
             sys.path.remove(here)
+
+
+def _here() -> str:
+    from pathlib import Path
+
+    return str(Path.cwd())
 
 
 def parse_arguments(arguments: Iterable[str], namespace: str = "celery") -> dict[str, Any]:
@@ -205,7 +210,7 @@ def parse_arguments(arguments: Iterable[str], namespace: str = "celery") -> dict
 
 
 def _parse_argument(argument: str, namespace: str) -> tuple[str, Any]:
-    match = _ARGUMENT.fullmatch(argument)
+    match = re.fullmatch(_ARGUMENT, argument)
     if match is None:
         raise ValueError(f"{argument!r} is no setting; write name=value, as in worker.prefetch_multiplier=10")
     option = _named_option(match["lead"], match["name"].replace(".", "_").lower(), namespace)

@@ -5,7 +5,6 @@ Does not decide where a value comes from, nor what it means to the part that rea
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -158,6 +157,12 @@ def from_text(option: Option, text: str, cast: str | None = None) -> Any:
     return check(option, value)
 
 
+def _from_json(text: str) -> Any:
+    import json
+
+    return json.loads(text)
+
+
 def _identity(text: str) -> str:
     return text
 
@@ -169,8 +174,8 @@ CASTS: Final[dict[str, Callable[[str], Any]]] = {
     "int": int,
     "float": float,
     "bool": parse_bool,
-    "dict": json.loads,
-    "list": json.loads,
-    "tuple": json.loads,
-    "json": json.loads,
+    "dict": _from_json,
+    "list": _from_json,
+    "tuple": _from_json,
+    "json": _from_json,
 }

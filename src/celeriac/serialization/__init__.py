@@ -2,57 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from celeriac.serialization.codecs import Codec, Serializer
-from celeriac.serialization.compression import compress, decompress
-from celeriac.serialization.einfo import ExceptionInfo
-from celeriac.serialization.failures import decode_exception, encode_exception
-from celeriac.serialization.json_types import register_type
-from celeriac.serialization.registry import SerializerRegistry, registry
+from celeriac.utils.lazy import lazy_exports
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from celeriac.serialization.codecs import Codec, Serializer
+    from celeriac.serialization.json_types import register_type
+    from celeriac.serialization.serializers import SerializerRegistry, register, registry, unregister
 
-__all__ = [
-    "Codec",
-    "ExceptionInfo",
-    "Serializer",
-    "SerializerRegistry",
-    "compress",
-    "decode_exception",
-    "decompress",
-    "encode_exception",
-    "register",
-    "register_type",
-    "registry",
-    "unregister",
-]
+__all__ = ["Codec", "Serializer", "SerializerRegistry", "register", "register_type", "registry", "unregister"]
 
-
-def register(
-    name: str,
-    encoder: Callable[[Any], bytes | str],
-    decoder: Callable[[bytes], Any],
-    content_type: str,
-    content_encoding: str = "utf-8",
-) -> None:
-    """Make a serializer from two functions and register it.
-
-    Args:
-        name: Used in settings.
-        encoder: Makes bytes or text of a value.
-        decoder: Makes a value of bytes.
-        content_type: MIME type on the wire.
-        content_encoding: ``binary``, or the encoding of the text.
-    """
-    registry.register(Codec(name, content_type, content_encoding, encoder, decoder))
-
-
-def unregister(name: str) -> None:
-    """Forget a serializer.
-
-    Raises:
-        ImproperlyConfigured: There is none of that name.
-    """
-    registry.unregister(name)
+__getattr__ = lazy_exports(
+    __name__,
+    {
+        "Codec": "celeriac.serialization.codecs",
+        "Serializer": "celeriac.serialization.codecs",
+        "SerializerRegistry": "celeriac.serialization.serializers",
+        "register": "celeriac.serialization.serializers",
+        "register_type": "celeriac.serialization.json_types",
+        "registry": "celeriac.serialization.serializers",
+        "unregister": "celeriac.serialization.serializers",
+    },
+)

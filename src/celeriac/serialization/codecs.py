@@ -6,7 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Protocol
 
 from celeriac.exceptions import DecodeError, EncodeError, ImproperlyConfigured, SerializationError
-from celeriac.serialization import json_types, pickling
+from celeriac.serialization import json_types
 from celeriac.utils.dataclass import dataclass
 from celeriac.utils.imports import import_optional
 
@@ -123,6 +123,18 @@ def _raw_encode(value: Any) -> bytes:
     raise TypeError("raw carries bytes and str only")
 
 
+def _pickle_encode(value: Any) -> bytes:
+    from celeriac.serialization import pickling
+
+    return pickling.dumps(value)
+
+
+def _pickle_decode(data: bytes) -> Any:
+    from celeriac.serialization import pickling
+
+    return pickling.loads(data)
+
+
 @functools.cache
 def _yaml() -> tuple[Any, Any, Any]:
     """The module, its safe dumper, and its safe loader with a bound on merge keys."""
@@ -166,7 +178,7 @@ def _msgpack_decode(data: bytes) -> Any:
 
 
 JSON = Codec("json", "application/json", "utf-8", json_types.dumps, json_types.loads, _explain_json)
-PICKLE = Codec("pickle", "application/x-python-serialize", "binary", pickling.dumps, pickling.loads)
+PICKLE = Codec("pickle", "application/x-python-serialize", "binary", _pickle_encode, _pickle_decode)
 YAML = Codec("yaml", "application/x-yaml", "utf-8", _yaml_encode, _yaml_decode)
 MSGPACK = Codec("msgpack", "application/x-msgpack", "binary", _msgpack_encode, _msgpack_decode)
 RAW = Codec("raw", "application/data", "binary", _raw_encode, bytes)

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from celeriac.exceptions import DecodeError, SecurityError, SerializationError
-from celeriac.serialization.registry import registry
+from celeriac.serialization.serializers import registry
 from celeriac.serialization.wire_names import own_exception, wire_module
 from celeriac.utils.imports import import_optional
 

@@ -16,8 +16,6 @@ NODENAME_SEP: Final = "@"
 WORKER_DIRECT_EXCHANGE: Final = "C.dq2"
 WORKER_DIRECT_QUEUE_FORMAT: Final = "{hostname}.dq2"
 
-_EXPANSION = re.compile(r"%(.)")
-
 
 @functools.cache
 def gethostname() -> str:
@@ -100,4 +98,4 @@ def _expand(template: str, keys: Mapping[str, str | int]) -> str:
                 f"unknown expansion %{letter} in {template!r}: known are {known}; write %%{letter} for a literal"
             ) from None
 
-    return _EXPANSION.sub(replace, template)
+    return re.sub(r"%(.)", replace, template)

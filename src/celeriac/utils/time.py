@@ -5,14 +5,13 @@ from __future__ import annotations
 import functools
 import importlib
 import math
-import random
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
 from celeriac.exceptions import ImproperlyConfigured
 
-_RATE = re.compile(r"\s*([^/\s]+)\s*(?:/\s*([smh])\s*)?")
+_RATE = r"\s*([^/\s]+)\s*(?:/\s*([smh])\s*)?"
 _RATE_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 _UNITS: Final = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
 
@@ -123,7 +122,7 @@ def rate(text: str | float | None) -> float:
     """
     if text is None or text == "":
         return 0.0
-    match = _RATE.fullmatch(str(text))
+    match = re.fullmatch(_RATE, str(text))
     try:
         if match is None:
             raise ValueError(text)
@@ -169,4 +168,8 @@ def exponential_backoff(factor: float, retries: int, maximum: float, *, full_jit
     """
     # 2.0**1024 overflows; long before that the cap decides.
     wait = max(0.0, min(maximum, factor * 2.0 ** min(retries, 512)))
-    return random.uniform(0.0, wait) if full_jitter else wait
+    if not full_jitter:
+        return wait
+    import random
+
+    return random.uniform(0.0, wait)

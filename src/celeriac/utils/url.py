@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qsl, unquote
 
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.dataclass import dataclass, field
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
 
 MASK = "**"
 
-_QUERY_SECRET = re.compile(r"(?<=[?&])(?P<name>\w*password)=[^&;#\s]*")
-_USERINFO = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)(?P<userinfo>[^/?#;\s]*)@")
+_QUERY_SECRET = r"(?<=[?&])(?P<name>\w*password)=[^&;#\s]*"  # noqa: S105 - a pattern
+_USERINFO = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*://)(?P<userinfo>[^/?#;\s]*)@"
 
 
 @dataclass(frozen=True)
@@ -52,6 +51,8 @@ def parse_url(url: str) -> ServerURL:
     Raises:
         ImproperlyConfigured: It has no ``scheme://``, or its port is not a number.
     """
+    from urllib.parse import parse_qsl, unquote
+
     scheme, separator, rest = url.partition("://")
     if not separator:
         raise ImproperlyConfigured(f"{redact(url)!r} is no URL: it has to begin with scheme://")
@@ -93,7 +94,7 @@ def redact(url: str) -> str:
     >>> redact("redis://user:secret@host/1;redis://:other@host2/1")
     'redis://user:**@host/1;redis://:**@host2/1'
     """
-    return _QUERY_SECRET.sub(rf"\g<name>={MASK}", _USERINFO.sub(_mask, url))
+    return re.sub(_QUERY_SECRET, rf"\g<name>={MASK}", re.sub(_USERINFO, _mask, url))
 
 
 def _mask(match: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac import Celery, Signature, maybe_signature, signature
-from celeriac.serialization.registry import registry
+from celeriac.serialization.serializers import registry
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from celeriac.serialization import ExceptionInfo
+from celeriac.serialization.einfo import ExceptionInfo
 from celeriac.serialization.failures import UnpickleableExceptionWrapper
 
 

@@ -17,8 +17,14 @@ from hypothesis import strategies as st
 
 from celeriac import exceptions
 from celeriac.exceptions import DecodeError, ImproperlyConfigured, SecurityError
-from celeriac.serialization import decode_exception, encode_exception, registry
-from celeriac.serialization.failures import UnpickleableExceptionWrapper, make_picklable, remote_traceback
+from celeriac.serialization import registry
+from celeriac.serialization.failures import (
+    UnpickleableExceptionWrapper,
+    decode_exception,
+    encode_exception,
+    make_picklable,
+    remote_traceback,
+)
 
 
 class Local(Exception):

@@ -100,7 +100,7 @@ def test_the_protocol_is_taken_from_the_environment(variable: str, first: str) -
 
 def test_a_wrong_protocol_in_the_environment_is_named() -> None:
     run = subprocess.run(
-        [sys.executable, "-c", "import celeriac.serialization"],
+        [sys.executable, "-c", "import celeriac.serialization.pickling"],
         capture_output=True,
         text=True,
         check=False,

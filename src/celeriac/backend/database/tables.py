@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from celeriac import states
 from celeriac.backend.base import BackendOptions, ResultRecord
 from celeriac.drivers.sql import large_binary, large_text, sa
-from celeriac.serialization import decode_exception, encode_exception, registry
+from celeriac.serialization.failures import decode_exception, encode_exception
+from celeriac.serialization.serializers import registry
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

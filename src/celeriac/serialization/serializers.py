@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, ImproperlyConfigured
-from celeriac.serialization.codecs import BUILTIN, Serializer
+from celeriac.serialization.codecs import BUILTIN, Codec, Serializer
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
 _RAW_TYPE = "application/data"
 _BINARY = frozenset({"binary", "ascii-8bit"})
@@ -147,3 +147,31 @@ def _decode_text(data: bytes | str, content_encoding: str | None) -> bytes | str
 
 #: The registry of the process.
 registry = SerializerRegistry(BUILTIN)
+
+
+def register(
+    name: str,
+    encoder: Callable[[Any], bytes | str],
+    decoder: Callable[[bytes], Any],
+    content_type: str,
+    content_encoding: str = "utf-8",
+) -> None:
+    """Make a serializer from two functions and register it.
+
+    Args:
+        name: Used in settings.
+        encoder: Makes bytes or text of a value.
+        decoder: Makes a value of bytes.
+        content_type: MIME type on the wire.
+        content_encoding: ``binary``, or the encoding of the text.
+    """
+    registry.register(Codec(name, content_type, content_encoding, encoder, decoder))
+
+
+def unregister(name: str) -> None:
+    """Forget a serializer.
+
+    Raises:
+        ImproperlyConfigured: There is none of that name.
+    """
+    registry.unregister(name)
