@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from celeriac.app import shared
-from tests.support import servers
+from tests.support import servers, stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.support.chaosproxy import ChaosProxy
 
 CHAOS_LEVELS = ("off", "sample", "full")
 
@@ -97,3 +99,17 @@ def mysql_url() -> Iterator[str]:
     """An empty MySQL or MariaDB database."""
     with servers.mysql_database(servers.unique("celeriac")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def memcached() -> Iterator[ChaosProxy]:
+    """A proxy before a memcached that belongs to this test process."""
+    with stores.private_memcached() as port, stores.behind_proxy(port) as proxy:
+        yield proxy
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[ChaosProxy]:
+    """A proxy before an emulator of AWS that belongs to this test process."""
+    with stores.private_moto() as port, stores.behind_proxy(port) as proxy:
+        yield proxy

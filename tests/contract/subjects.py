@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from celeriac.testing.contracts import BackendUnderTest, BrokerUnderTest
+from tests.contract import store_subjects
 from tests.support import servers
 
 if TYPE_CHECKING:
@@ -236,4 +237,5 @@ _BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] 
     "mysql": _mysql_backend,
     "redis": _redis_backend,
     "rpc": _rpc_backend,
+    **store_subjects.STORES,
 }

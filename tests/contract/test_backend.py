@@ -12,13 +12,14 @@ from celeriac.testing.contracts import (
     MalformedResultContract,
     ServerBackendContract,
 )
-from tests.contract import subjects
+from tests.contract import store_subjects, subjects
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ALL = ["memory", "sqlite", "redis", "postgresql", "mysql", "db+sqlite", "rpc"]
-SERVERS = ["redis", "postgresql", "mysql", "rpc"]
+ALL = ["memory", "sqlite", "redis", "postgresql", "mysql", "db+sqlite", "rpc", *store_subjects.STORES]
+SERVERS = ["redis", "postgresql", "mysql", "rpc", *store_subjects.SERVERS]
+MALFORMED = ["sqlite", "redis", "postgresql", "mysql", *store_subjects.STORES]
 
 
 class TestBackend(BackendContract):
@@ -40,6 +41,6 @@ class TestServer(ServerBackendContract):
 class TestMalformed(MalformedResultContract):
     """Stored things that are no results."""
 
-    @pytest.fixture(params=["sqlite", "redis", "postgresql", "mysql"])
+    @pytest.fixture(params=MALFORMED)
     def subject(self, request: pytest.FixtureRequest, tmp_path: Path) -> BackendUnderTest:
         return subjects.backend(request.param, request, tmp_path)

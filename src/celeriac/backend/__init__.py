@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultBackend, ResultRecord
+from celeriac.backend.kv.schemes import STORES
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.suggest import closest
 from celeriac.utils.url import redact
@@ -20,7 +21,8 @@ __all__ = [
     "open_backend",
 ]
 
-SCHEMES = ("cache+memory", "db", "disabled", "memory", "redis", "rediss", "rpc", "sqlite")
+_OWN_SCHEMES = ("cache+memory", "db", "disabled", "memory", "redis", "rediss", "rpc", "sqlite")
+SCHEMES = tuple(sorted({*_OWN_SCHEMES, *STORES}))
 
 
 def open_backend(url: str, options: BackendOptions | None = None) -> ResultBackend:
@@ -33,8 +35,15 @@ def open_backend(url: str, options: BackendOptions | None = None) -> ResultBacke
     Raises:
         ImproperlyConfigured: The scheme is unknown, the URL malformed, or the driver's package missing.
     """
+    options = options or BackendOptions()
+    if url in ("cache", "cache://"):
+        url = f"cache+{options.settings.get('cache_backend') or 'memcached://'}"
     scheme = url.partition("://")[0]
-    return _factory(scheme, url)(url, options or BackendOptions())
+    if scheme in STORES:
+        from celeriac.backend.kv.backend import KeyValueBackend, open_driver
+
+        return KeyValueBackend(open_driver(scheme, url, options), options)
+    return _factory(scheme, url)(url, options)
 
 
 def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBackend]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac import states
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
 from celeriac.backend.codec import ResultCodec
+from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
 from celeriac.backend.redis_watch import Watcher
 from celeriac.drivers.resp import ReplyError, RespConnection, refine
 from celeriac.drivers.resp_params import RespParams, params_from_url
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 CAPABILITIES = BackendCapabilities(name="redis")
 
-TASK_PREFIX = "celery-task-meta-"
-GROUP_PREFIX = "celery-taskset-meta-"
 #: The server's own bound of a value.
 _MAX_VALUE = 512 * 1024 * 1024
 #: Bytes and records in one command.
@@ -84,7 +83,7 @@ class RedisBackend:
         self._url = redact(url)
         self._params = _params(url, self._options)
         self._codec = ResultCodec(self._options)
-        self._prefix = _key_prefix(self._options.transport_options.get("global_keyprefix"))
+        self._prefix = key_prefix(self._options.transport_options.get("global_keyprefix"))
         self._task_prefix = f"{self._prefix}{TASK_PREFIX}"
         self._ttl = _milliseconds(self._options.expires)
         failure = self._options.failure_expires
@@ -271,12 +270,6 @@ class RedisBackend:
 def _milliseconds(seconds: float | None) -> str:
     """A time to live as the server takes it; ``"0"`` is for ever, as in Celery."""
     return "0" if not seconds else str(max(int(seconds * 1000), 1))
-
-
-def _key_prefix(prefix: Any) -> str:
-    """``global_keyprefix``; an underscore separates it unless it ends in a separator, as in Celery."""
-    text = str(prefix or "")
-    return text if not text or text[-1] in ":_-." else f"{text}_"
 
 
 def _params(url: str, options: BackendOptions) -> RespParams:

@@ -1,0 +1,17 @@
+"""Celery's keys in stores that keep values under keys.  What the values look like is `codec`'s business."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+TASK_PREFIX: Final = "celery-task-meta-"
+GROUP_PREFIX: Final = "celery-taskset-meta-"
+
+
+def key_prefix(prefix: Any) -> str:
+    """``global_keyprefix`` as it is put before every key.
+
+    An underscore separates it unless it ends in a separator, as in Celery.
+    """
+    text = str(prefix or "")
+    return text if not text or text[-1] in ":_-." else f"{text}_"

@@ -1,0 +1,184 @@
+"""The result backend over a key-value driver, under Celery's keys and in Celery's stored form."""
+
+from __future__ import annotations
+
+import os
+import time
+import warnings
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac import states
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
+from celeriac.backend.codec import ResultCodec
+from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
+from celeriac.backend.kv.driver import ABSENT, Entry
+from celeriac.backend.kv.schemes import STORES
+from celeriac.backend.kv.watcher import Waiter, Watcher
+from celeriac.backend.watching import not_ready
+from celeriac.exceptions import BackendStoreError, CeleryWarning, TimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from celeriac.backend.kv.driver import Driver, Stored
+
+_FOREVER: Final = float("inf")
+#: How often to look again when others keep changing what is there.
+_ATTEMPTS: Final = 20
+
+
+def open_driver(scheme: str, url: str, options: BackendOptions) -> Driver:
+    """The driver of a scheme of `STORES`. Connects to nothing yet.
+
+    Raises:
+        ImproperlyConfigured: The URL or a setting cannot be used, or the driver's package is missing.
+    """
+    driver: Driver = import_module(f"celeriac.backend.kv.{STORES[scheme]}").open_driver(url, options)
+    return driver
+
+
+class KeyValueBackend:
+    """A result store.
+
+    Args:
+        driver: The store.
+        options: Settings common to all backends.
+    """
+
+    def __init__(self, driver: Driver, options: BackendOptions) -> None:
+        self.options = options
+        self.url = driver.url
+        # Chords are not joined here yet.
+        self.capabilities = BackendCapabilities(driver.name, expires=driver.expires, chords=False)
+        self._driver = driver
+        self._codec = ResultCodec(options)
+        prefix = key_prefix(options.transport_options.get("global_keyprefix"))
+        self._task_prefix, self._group_prefix = prefix + TASK_PREFIX, prefix + GROUP_PREFIX
+        self._watcher_pid = 0
+        self._watcher: Watcher | None = None
+        if options.failure_expires is not None and not driver.expires:
+            warnings.warn(
+                f"result_failure_expires has no effect on {driver.url}, which keeps results for result_expires",
+                CeleryWarning,
+                stacklevel=2,
+            )
+
+    def expect(self, task_ids: Sequence[str]) -> str | None:
+        return None
+
+    # --- storing
+
+    def store_many(self, records: Sequence[ResultRecord]) -> None:
+        last: dict[str, ResultRecord] = {}
+        for record in records:
+            previous = last.get(record.task_id)
+            if previous is None or previous.status != states.SUCCESS or record.status == states.SUCCESS:
+                last[record.task_id] = record
+        entries = [(self._entry(record), record) for record in last.values()]
+        with self._driver.errors():
+            if final := [entry for entry, record in entries if record.status == states.SUCCESS]:
+                self._driver.write_many(final)
+            for entry, record in entries:
+                if record.status != states.SUCCESS:
+                    self._write_unless_success(entry, record)
+            self._driver.announce()
+
+    def _entry(self, record: ResultRecord) -> Entry:
+        seconds = self.options.expires
+        if record.status == states.FAILURE and self.options.failure_expires is not None:
+            seconds = self.options.failure_expires
+        return Entry(self._task_prefix + record.task_id, self._codec.encode(record), seconds or None)
+
+    def _write_unless_success(self, entry: Entry, record: ResultRecord) -> None:
+        expecting: Any = ABSENT
+        for _ in range(_ATTEMPTS):
+            if self._driver.write(entry, expecting):
+                return
+            there = self._driver.read([entry.key]).get(entry.key)
+            if there is None:
+                expecting = ABSENT
+            elif self._is_success(there, record.task_id):
+                return
+            else:
+                expecting = there.version
+        raise BackendStoreError(
+            f"the state {record.status} of task {record.task_id} was not stored in {self.url}: others kept changing "
+            f"what is stored, {_ATTEMPTS} times in a row",
+            state=record.status,
+            task_id=record.task_id,
+        )
+
+    def _is_success(self, stored: Stored, task_id: str) -> bool:
+        return self._codec.decode(stored.data, task_id).status == states.SUCCESS
+
+    # --- reading
+
+    def load_many(self, task_ids: Sequence[str]) -> dict[str, ResultRecord]:
+        keys = {self._task_prefix + task_id: task_id for task_id in task_ids}
+        if not keys:
+            return {}
+        found = self._read(list(keys))
+        return {keys[key]: self._codec.decode(stored.data, keys[key]) for key, stored in found.items()}
+
+    def _read(self, keys: Sequence[str]) -> dict[str, Stored]:
+        with self._driver.errors():
+            return self._driver.read(keys)
+
+    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
+        if not task_ids:
+            return
+        deadline = _FOREVER if timeout is None else time.monotonic() + timeout
+        pending = {self._task_prefix + task_id: task_id for task_id in task_ids}
+        waiter, watcher = Waiter(pending), self._own_watcher()
+        while pending:
+            came = watcher.wait(waiter, deadline)
+            if not came:
+                raise TimeoutError(not_ready(list(pending.values()), timeout))
+            for key, data in came.items():
+                record = self._codec.decode(data, pending[key])
+                if record.status in states.READY_STATES:
+                    del pending[key]
+                    waiter.done(key)
+                    yield record
+
+    def _own_watcher(self) -> Watcher:
+        watcher = self._watcher
+        if watcher is None or self._watcher_pid != os.getpid():
+            # After a fork the parent's lock may be held for ever.
+            watcher = self._watcher = Watcher(self._read, self._driver)
+            self._watcher_pid = os.getpid()
+        return watcher
+
+    # --- the rest
+
+    def forget_many(self, task_ids: Sequence[str]) -> None:
+        if task_ids:
+            with self._driver.errors():
+                self._driver.delete([self._task_prefix + task_id for task_id in dict.fromkeys(task_ids)])
+
+    def save_group(self, group_id: str, result: Any) -> None:
+        data = self._codec.encode_value({"result": result})
+        with self._driver.errors():
+            self._driver.write(Entry(self._group_prefix + group_id, data, self.options.expires or None))
+
+    def load_group(self, group_id: str) -> Any | None:
+        key = self._group_prefix + group_id
+        stored = self._read([key]).get(key)
+        if stored is None:
+            return None
+        meta = self._codec.decode_value(stored.data)
+        return meta.get("result") if isinstance(meta, dict) else None
+
+    def delete_group(self, group_id: str) -> None:
+        with self._driver.errors():
+            self._driver.delete([self._group_prefix + group_id])
+
+    def sweep(self) -> int:
+        if self._driver.expires or not self.options.expires:
+            return 0
+        with self._driver.errors():
+            return self._driver.sweep((self._task_prefix, self._group_prefix), self.options.expires)
+
+    def close(self) -> None:
+        self._driver.close()

@@ -1,0 +1,205 @@
+"""What a key-value store has to offer, and what drivers share.  It knows no results and no store."""
+
+from __future__ import annotations
+
+import os
+import threading
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
+
+from celeriac.drivers.wakeup import WakePipe
+from celeriac.exceptions import ImproperlyConfigured
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Expectation:
+    """What `Driver.write` may expect under a key, beside a version."""
+
+
+#: Whatever is there.
+ANY: Final = Expectation()
+#: Nothing: the key is created, or the write does not happen.
+ABSENT: Final = Expectation()
+
+
+class Stored(NamedTuple):
+    """What is kept under a key.
+
+    Attributes:
+        data: The value.
+        version: What `Driver.write` may expect, so that nobody's change is overwritten.
+    """
+
+    data: bytes
+    version: Any
+
+
+class Entry(NamedTuple):
+    """Something to keep.
+
+    Attributes:
+        key: Its key.
+        data: Its value.
+        seconds: How long; None is for ever.
+    """
+
+    key: str
+    data: bytes
+    seconds: float | None
+
+
+class News(Protocol):
+    """What a thread waits on between two reads."""
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until something was stored, or `wake` was called, or the time is over.
+
+        Returns:
+            Whether it was `wake`.
+        """
+        ...
+
+    def wake(self) -> None:
+        """End the wait that is going on, or the next one. Safe from any thread."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        ...
+
+
+class Driver(ABC):
+    """A key-value store.  Thread-safe, and safe to use after a fork.
+
+    Every call raises `OperationalError` when the store cannot be reached within the deadline, `SessionRefused` when it
+    refuses, and `BackendError` when it cannot keep the value.
+
+    Attributes:
+        name: The URL scheme it is known by.
+        url: Its URL, with what is secret masked.
+        expires: What is kept goes by itself; False needs `sweep`.
+        longest_pause: Seconds between two reads of a client that has been waiting for long.
+    """
+
+    name: str
+    url: str
+    expires: bool = True
+    longest_pause: float = 0.5
+
+    @abstractmethod
+    def read(self, keys: Sequence[str]) -> dict[str, Stored]:
+        """What is kept; keys under which there is nothing are missing from the answer."""
+
+    @abstractmethod
+    def write(self, entry: Entry, expecting: Any = ANY) -> bool:
+        """Keep something.
+
+        Args:
+            entry: What.
+            expecting: `ANY`, `ABSENT`, or the version that has to be there still.
+
+        Returns:
+            False if something else is there, and nothing was kept. Looking and keeping are one step.
+        """
+
+    def write_many(self, entries: Sequence[Entry]) -> None:
+        """Keep several things, whatever is there; the keys differ."""
+        for entry in entries:
+            self.write(entry)
+
+    @abstractmethod
+    def delete(self, keys: Sequence[str]) -> None:
+        """Forget what is kept; missing keys are no matter."""
+
+    def sweep(self, prefixes: Sequence[str], seconds: float) -> int:
+        """Delete what was kept longer than this under keys that begin so; returns how much."""
+        return 0
+
+    def news(self) -> News:
+        """Something to wait on. Without notification by the store, it ends by `wake` alone."""
+        return WakePipe()
+
+    def announce(self) -> None:  # noqa: B027 - most stores have no means
+        """Tell those who wait, where the store itself does not, that results were stored."""
+
+    @abstractmethod
+    def errors(self) -> AbstractContextManager[None]:
+        """Translates what the store's package raises; every use of the driver is within it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Drop every connection. The driver may be used again afterwards."""
+
+
+class PerProcess(Generic[T]):
+    """A client of which every process has its own: connections must not be shared across a fork.
+
+    Args:
+        make: Makes the client.
+        close: Drops its connections.
+    """
+
+    def __init__(self, make: Callable[[], T], close: Callable[[T], object]) -> None:
+        self._make = make
+        self._close = close
+        self._lock = threading.Lock()
+        self._pid = 0
+        self._client: T | None = None
+        #: The parent's, in a forked child: collecting it might end connections that are not ours.
+        self._inherited: list[T] = []
+
+    def get(self) -> T:
+        """The client of this process."""
+        client = self._client
+        if client is not None and self._pid == os.getpid():
+            return client
+        if self._pid != os.getpid():
+            # The lock may have been held in the parent; this process has one thread right after the fork.
+            self._lock = threading.Lock()
+        with self._lock:
+            if self._client is not None and self._pid == os.getpid():
+                return self._client
+            if self._client is not None:
+                self._inherited.append(self._client)
+            self._client, self._pid = self._make(), os.getpid()
+            return self._client
+
+    def close(self) -> None:
+        """Drop the client."""
+        client, self._client = self._client, None
+        if client is not None and self._pid == os.getpid():
+            self._close(client)
+        elif client is not None:
+            self._inherited.append(client)
+
+
+def in_parallel(function: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[R]:
+    """Call a function for each item, several at a time; yields in order.
+
+    The threads end with the call: a process that forks later has none of them.
+    """
+    if len(items) < 2:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(min(threads, len(items))) as pool:
+        yield from pool.map(function, items)
+
+
+def pages(items: Sequence[T], length: int) -> Iterable[Sequence[T]]:
+    """Consecutive parts of at most this length."""
+    return (items[start : start + length] for start in range(0, len(items), length))
+
+
+def missing_package(store: str, package: str, extra: str) -> ImproperlyConfigured:
+    """What to say about a package that is not installed."""
+    return ImproperlyConfigured(
+        f"results in {store} need the package {package}, in the client and in the worker: "
+        f"pip install 'celeriac[{extra}]'"
+    )

@@ -1,0 +1,24 @@
+"""The table of key-value stores: which driver serves a URL scheme.  It imports none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Scheme: module of this package with a function ``open_driver(url, options)``.
+STORES: Final[Mapping[str, str]] = {
+    "cache+memcache": "memcached",
+    "cache+memcached": "memcached",
+    "cache+pylibmc": "memcached",
+    "cache+pymemcache": "memcached",
+    "memcache": "memcached",
+    "memcached": "memcached",
+    "pylibmc": "memcached",
+    "pymemcache": "memcached",
+    "dynamodb": "dynamodb",
+    "file": "filesystem",
+    "filesystem": "filesystem",
+    "s3": "s3",
+}

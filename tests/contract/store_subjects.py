@@ -1,0 +1,110 @@
+"""The key-value stores that the backend contracts are applied to, by name."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+from celeriac.backend import BackendOptions
+from celeriac.backend.keys import TASK_PREFIX
+from celeriac.backend.kv.backend import open_driver
+from celeriac.backend.kv.driver import Entry
+from celeriac.testing.contracts import BackendUnderTest
+from tests.support import servers, stores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pytest
+
+    from tests.support.chaosproxy import ChaosProxy
+
+
+def _put_malformed(url: str, settings: dict[str, Any] | None = None) -> Callable[[str], None]:
+    """Stores truncated JSON by the driver."""
+
+    def put(task_id: str) -> None:
+        driver = open_driver(url.partition("://")[0], url, BackendOptions(settings=settings or {}))
+        with driver.errors():
+            driver.write(Entry(TASK_PREFIX + task_id, b"{truncated", 60.0))
+        driver.close()
+
+    return put
+
+
+def _filesystem(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    path = directory / "results"
+    path.mkdir()
+    url = f"file://{path}"
+    return BackendUnderTest(url, reaction=1.0, put_malformed=_put_malformed(url))
+
+
+def _memcached(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    proxy: ChaosProxy = request.getfixturevalue("memcached")
+    url = f"cache+memcached://127.0.0.1:{proxy.port}/"
+    return BackendUnderTest(
+        url,
+        reaction=1.0,
+        put_malformed=_put_malformed(url),
+        disconnect=proxy.reset,
+        url_at_port=lambda port: f"cache+memcached://127.0.0.1:{port}/",
+    )
+
+
+_MADE: set[str] = set()
+_MAKING = threading.Lock()
+
+
+def _s3(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    proxy: ChaosProxy = request.getfixturevalue("moto")
+    endpoint = f"http://127.0.0.1:{proxy.port}"
+    settings = {
+        "s3_access_key_id": stores.AWS_KEY,
+        "s3_secret_access_key": stores.AWS_SECRET,
+        "s3_region": "us-east-1",
+        "s3_base_path": f"{servers.unique()}/",
+    }
+    bucket = "celeriac-results"
+    with _MAKING:
+        if endpoint not in _MADE:
+            stores.make_bucket(endpoint, bucket)
+            _MADE.add(endpoint)
+    url = f"s3://{bucket}?endpoint_url={endpoint}"
+    return BackendUnderTest(
+        url,
+        options={"settings": settings},
+        put_malformed=_put_malformed(url, settings),
+        batch=15,
+        reaction=2.0,
+        disconnect=proxy.reset,
+        url_at_port=lambda port: f"s3://{bucket}?endpoint_url=http://127.0.0.1:{port}",
+    )
+
+
+def _dynamodb(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    proxy: ChaosProxy = request.getfixturevalue("moto")
+
+    def at_port(port: int) -> str:
+        return f"dynamodb://{stores.AWS_KEY}:{stores.AWS_SECRET}@127.0.0.1:{port}/celery"
+
+    url = at_port(proxy.port)
+    return BackendUnderTest(
+        url,
+        put_malformed=_put_malformed(url),
+        # The service keeps items of up to 400 KB.
+        largest=300_000,
+        batch=120,
+        reaction=2.0,
+        disconnect=proxy.reset,
+        url_at_port=at_port,
+    )
+
+
+STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
+    "filesystem": _filesystem,
+    "memcached": _memcached,
+    "s3": _s3,
+    "dynamodb": _dynamodb,
+}
+SERVERS = ["memcached", "s3", "dynamodb"]
