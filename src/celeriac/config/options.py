@@ -581,6 +581,9 @@ GROUPS: Final[tuple[Group, ...]] = (
         _n("worker_adaptive_prefetch", "bool", True,
            "Claim short tasks in larger batches, unless `worker_prefetch_multiplier` is"
            " set.", nullable=False),
+        _n("worker_prefetch_max_bytes", "int", 64 << 20,
+           "What the bodies of the messages that a worker holds may amount to, in bytes; one message for each slot"
+           " is held regardless.", minimum=1, nullable=False),
         _n("worker_shutdown_grace", "float", None,
            "Seconds a warm shutdown waits for running tasks before it gives their messages back; None: no"
            " limit.",

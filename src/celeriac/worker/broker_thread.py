@@ -109,6 +109,11 @@ class BrokerThread:
         """Queue a command: ``ack``, ``ack_early``, ``reject``, ``requeue``, ``release``, ``defer``, ``dead_letter``."""
         self._commands.append((verb, items))
 
+    def post_now(self, verb: str, item: Any) -> None:
+        """Queue a command for one delivery and have it acted upon."""
+        self._commands.append((verb, [item]))
+        self.wake()
+
     def wake(self) -> None:
         """Have the commands posted, and a raised limit, acted upon now."""
         self._wanted.set()

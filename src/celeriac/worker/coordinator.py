@@ -15,21 +15,21 @@ from typing import TYPE_CHECKING
 from celeriac import signals, states
 from celeriac.exceptions import (
     DecodeError,
-    InvalidTaskError,
-    NotRegistered,
     Retry,
-    TaskRevokedError,
     TimeLimitExceeded,
     WorkerLostError,
 )
 from celeriac.execution.job import KIND_NAMES, LOST, REFUSED, SUCCEEDED, TIMED_OUT
 from celeriac.utils.dataclass import dataclass
-from celeriac.worker.dispatcher import Dispatcher, Estimates
+from celeriac.worker.dispatcher import Dispatcher
 from celeriac.worker.holding import Holding
-from celeriac.worker.intake import Judged, Verdict
+from celeriac.worker.intake import Verdict
 from celeriac.worker.ledger import Ledger
+from celeriac.worker.pace import Estimates, Pace
+from celeriac.worker.set_aside import MAX_REASON, SetAside
 from celeriac.worker.settlement import Action, decide, is_final
 from celeriac.worker.shutdown import ANNOUNCEMENTS, Stage, exit_code, next_stage
+from celeriac.worker.time_limits import TimeLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -44,16 +44,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger("celeriac.worker.strategy")
 log = logging.getLogger("celeriac.worker")
 
-#: Messages claimed ahead for one slot while tasks are short, and the seconds of work they may amount to.
-MAX_PREFETCH, PREFETCH_HORIZON = 192, 0.020
 #: Seconds the pool gets to end what it runs at a cold shutdown, and the broker thread to settle.
 POOL_TIMEOUT, BROKER_TIMEOUT = 5.0, 10.0
 
 #: A SIGTERM this many seconds after another one says nothing new.
 REPEATED_TERM = 0.5
-
-#: Characters of the reason a message is set aside for.
-MAX_REASON = 1000
 
 _VERBS = {Action.ACK: "ack", Action.REJECT: "reject", Action.REQUEUE: "requeue"}
 
@@ -66,6 +61,7 @@ class CoordinatorOptions:
         hostname: Node name.
         prefetch_multiplier: Messages claimed ahead for each slot; 0 is unlimited.
         adaptive_prefetch: Claim more while tasks are short.
+        prefetch_max_bytes: Bytes that the bodies of claimed messages may amount to.
         grace: Seconds a warm shutdown waits for running tasks; None is as long as they take.
         soft_shutdown_timeout: Seconds before a cold shutdown ends them.
         soft_shutdown_on_idle: Wait even when nothing runs.
@@ -74,6 +70,7 @@ class CoordinatorOptions:
     hostname: str
     prefetch_multiplier: int = 4
     adaptive_prefetch: bool = True
+    prefetch_max_bytes: int = 64 << 20
     grace: float | None = None
     soft_shutdown_timeout: float = 0.0
     soft_shutdown_on_idle: bool = False
@@ -108,6 +105,12 @@ class Coordinator:
         self._on_ready = on_ready
         self._ledger = Ledger()
         self._estimates = Estimates()
+        self._pace = Pace(
+            self._estimates,
+            multiplier=options.prefetch_multiplier,
+            adaptive=options.adaptive_prefetch,
+            max_bytes=options.prefetch_max_bytes,
+        )
         self._holding = Holding()
         self._dispatcher = Dispatcher(pool, self._ledger, self._estimates, self._acknowledge_early)
         self._stage = Stage.RUNNING
@@ -119,10 +122,11 @@ class Coordinator:
         self._hold_timer: asyncio.TimerHandle | None = None
         self._rebalance_timer: asyncio.TimerHandle | None = None
         self._last_term = float("-inf")
-        self._limit_timers: dict[int, list[asyncio.TimerHandle]] = {}
         self._loop: asyncio.AbstractEventLoop
         self._broker: BrokerThread
         self._reporter: FailureReporter
+        self._aside: SetAside
+        self._time_limits: TimeLimits
         self._stage_changed: asyncio.Event
         self._drained: asyncio.Event
         self.started = False
@@ -135,6 +139,8 @@ class Coordinator:
         self._stage_changed, self._drained = asyncio.Event(), asyncio.Event()
         self._broker = self._make_broker_thread(self, self._loop)
         self._reporter = self._make_reporter(self._loop)
+        self._aside = SetAside(self, self._intake, self._broker, self._reporter)
+        self._time_limits = TimeLimits(self._pool, self._loop)
         self._adjust_prefetch()
         await self._pool.start(self)
         self._broker.start()
@@ -232,17 +238,20 @@ class Coordinator:
     def _release_unbegun(self) -> None:
         """Give back what has not begun. What was acknowledged early has no way back and still runs."""
         entries = [*self._dispatcher.drain(), *self._dispatcher.recall_all(), *self._holding.drain()]
-        late = [entry for entry in entries if not entry.acked]
-        for entry in late:
-            self._ledger.remove(entry)
-        self._broker.post("release", [entry.delivery for entry in late if not entry.orphaned])
-        self._broker.finished += len(late)
-        self._broker.wake()
+        self._give_back([entry for entry in entries if not entry.acked])
         begun_by_promise = [entry for entry in entries if entry.acked]
         if begun_by_promise:
             self._dispatcher.paused = False
             self._dispatcher.put_back(begun_by_promise)
             self._dispatcher.pump()
+
+    def _give_back(self, entries: Sequence[Entry]) -> None:
+        """Have the broker take back, uncharged, what has not begun."""
+        for entry in entries:
+            self._ledger.remove(entry)
+        self._broker.post("release", [entry.delivery for entry in entries if not entry.orphaned])
+        self._broker.finished += len(entries)
+        self._broker.wake()
 
     # -- broker -------------------------------------------------------------------------------------------------
 
@@ -277,7 +286,24 @@ class Coordinator:
 
     def on_deliveries(self, deliveries: list[Delivery]) -> None:
         """A batch was fetched."""
+        held = len(self._ledger)
+        ready = self._judge(deliveries)
+        if signals.task_received.receivers:
+            for entry in ready:
+                signals.task_received.send(sender=self, request=entry)
+        self._dispatcher.add(ready)
+        if self._stage is not Stage.RUNNING:
+            self._release_unbegun()
+            return
+        self._learn_of(deliveries, kept=len(self._ledger) - held)
+        self._dispatcher.pump()
+        self._arm_holding()
+        self._arm_rebalance()
+
+    def _judge(self, deliveries: Sequence[Delivery]) -> list[Entry]:
+        """Act on the verdict on each; returns what is ready to run."""
         ready: list[Entry] = []
+        deferred: list[tuple[Delivery, float]] = []
         info = logger.isEnabledFor(logging.INFO)
         judge = self._intake.judge
         for delivery in deliveries:
@@ -293,19 +319,32 @@ class Coordinator:
             elif judged.verdict is Verdict.HOLD and entry is not None:
                 self._ledger.add(entry)
                 self._holding.hold(entry, judged.until)
+            elif judged.verdict is Verdict.DEFER:
+                deferred.append((delivery, judged.until))
             else:
-                self._set_aside(delivery, judged)
-        if signals.task_received.receivers:
-            for entry in ready:
-                signals.task_received.send(sender=self, request=entry)
-        if self._stage is not Stage.RUNNING:
-            self._dispatcher.add(ready)
-            self._release_unbegun()
-            return
-        self._dispatcher.add(ready)
-        self._dispatcher.pump()
-        self._arm_holding()
-        self._arm_rebalance()
+                self._aside.put(delivery, judged)
+        if deferred:
+            self._defer(deferred)
+        return ready
+
+    def _defer(self, deferred: Sequence[tuple[Delivery, float]]) -> None:
+        """Have the broker keep what is due later."""
+        if logger.isEnabledFor(logging.INFO):
+            for delivery, _ in deferred:
+                name, task_id = (delivery.message.headers.get(header) for header in ("task", "id"))
+                logger.info("Task %s[%s] received: due later, kept by the broker", name, task_id)
+        self._broker.post("defer", deferred)
+        self._broker.finished += len(deferred)
+        self._broker.wake()
+
+    def _learn_of(self, deliveries: Sequence[Delivery], *, kept: int) -> None:
+        """Adapt the limit to what came; what is held beyond it now goes back to the broker, the newest of it."""
+        before = self._broker.limit
+        self._pace.fetched(deliveries, kept)
+        self._adjust_prefetch()
+        surplus = len(self._ledger) - self._broker.limit
+        if self._broker.limit < before and surplus > 0:
+            self._give_back(self._dispatcher.take_newest(surplus))
 
     def _adopt(self, delivery: Delivery) -> bool:
         """Recognise a message that runs here, or ran to its end, under a lost session."""
@@ -317,50 +356,6 @@ class Coordinator:
         if entry is not None:
             self._broker.finished += 1
         return entry is not None or verb is not None
-
-    def _set_aside(self, delivery: Delivery, judged: Judged) -> None:
-        """Everything that is not going to run here."""
-        self._broker.finished += 1
-        # A reason quotes what a message contains, which may be long.
-        verdict, reason, message = judged.verdict, judged.reason[:MAX_REASON], delivery.message
-        name, task_id = message.headers.get("task"), message.headers.get("id")
-        if verdict is Verdict.DEFER:
-            logger.info("Task %s[%s] received: due later, kept by the broker", name, task_id)
-            self._post("defer", (delivery, judged.until))
-            return
-        if verdict is Verdict.EXPIRED:
-            logger.info("Discarding revoked task: %s[%s]", name, task_id)
-            signals.task_revoked.send(sender=self, request=delivery, terminated=False, signum=None, expired=True)
-            self._reporter.store(
-                message, states.REVOKED, TaskRevokedError("expired"), lambda: self._post("ack", delivery)
-            )
-            return
-        logger.error("%.200s[%.200s] is set aside: %s", name or "A message", task_id, reason)
-        dead = functools.partial(self._post, "dead_letter", (delivery, f"{verdict.value}: {reason}"))
-        if verdict is Verdict.UNKNOWN:
-            exc = NotRegistered(name)
-            signals.task_unknown.send(sender=self, name=name, id=task_id, message=message, exc=exc)
-            self._reporter.store(message, states.FAILURE, exc, dead)
-        elif verdict is Verdict.EXHAUSTED:
-            self._give_up(delivery, WorkerLostError(reason), dead)
-        else:
-            signals.task_rejected.send(sender=self, message=message, exc=InvalidTaskError(reason))
-            dead()
-
-    def _give_up(self, delivery: Delivery, exc: Exception, then: Callable[[], None]) -> None:
-        """Fail a task that was delivered too often, with its handlers and errbacks."""
-        # Judged again as a first delivery: all that is wanted is its job.
-        delivery.deliveries = 1
-        delivery.message.headers.pop("eta", None)
-        entry = self._intake.judge(delivery).entry
-        if entry is None:
-            self._reporter.store(delivery.message, states.FAILURE, exc, then)
-        else:
-            self._reporter.fail(entry.job, exc, then)
-
-    def _post(self, verb: str, item: object) -> None:
-        self._broker.post(verb, [item])
-        self._broker.wake()
 
     def _acknowledge_early(self, entries: Sequence[Entry], then: Callable[[Entry], None]) -> None:
         """Acknowledge before the pool gets them; ``then`` runs for each once the broker has confirmed."""
@@ -379,30 +374,14 @@ class Coordinator:
     def on_begun(self, slot: Slot, seq: int, at: float) -> None:
         """Start the clocks of a task with limits."""
         entry = self._ledger.get(seq)
-        if entry is None:
-            return
-        entry.began_at = at
-        job, elapsed, timers = entry.job, max(0.0, time.time() - at), []
-        if job.soft_limit:
-            timers.append(self._loop.call_later(job.soft_limit - elapsed, self._on_soft_limit, entry))
-        if job.hard_limit:
-            timers.append(self._loop.call_later(job.hard_limit - elapsed, self._on_hard_limit, entry))
-        self._limit_timers[seq] = timers
-
-    def _on_soft_limit(self, entry: Entry) -> None:
-        log.warning("Soft time limit (%ss) exceeded for %s[%s]", entry.job.soft_limit, entry.name, entry.task_id)
-        if entry.slot is not None:
-            self._pool.interrupt(entry.slot, signal.SIGUSR1)
-
-    def _on_hard_limit(self, entry: Entry) -> None:
-        log.error("Hard time limit (%ss) exceeded for %s[%s]", entry.job.hard_limit, entry.name, entry.task_id)
-        if entry.slot is not None:
-            entry.timed_out = True
-            self._pool.interrupt(entry.slot, signal.SIGKILL)
+        if entry is not None:
+            entry.began_at = at
+            self._time_limits.start(entry)
 
     def on_outcomes(self, slot: Slot, outcomes: Sequence[tuple[int, int, float, str | None]]) -> None:
         """Jobs ended: settle them, and send what comes next."""
         ledger, learn, finished = self._ledger, self._estimates.learn, self._dispatcher.finished
+        cancel_limits = self._time_limits.cancel
         acks: list[Delivery] = []
         for seq, kind, runtime, detail in outcomes:
             entry = ledger.get(seq)
@@ -410,8 +389,7 @@ class Coordinator:
                 continue
             learn(entry.plan.name, runtime)
             finished(slot, entry)
-            if seq in self._limit_timers:
-                self._cancel_limits(seq)
+            cancel_limits(seq)
             ledger.remove(entry)
             if kind == SUCCEEDED and entry.late and not entry.orphaned:
                 acks.append(entry.delivery)
@@ -432,7 +410,7 @@ class Coordinator:
         action = decide(entry.plan, kind, late=entry.late, deliveries=delivery.deliveries)
         if action is Action.DEAD_LETTER:
             reason = f"{KIND_NAMES[kind]}: {detail}"[:MAX_REASON]
-            dead = functools.partial(self._post, "dead_letter", (delivery, reason))
+            dead = functools.partial(self._broker.post_now, "dead_letter", (delivery, reason))
             if kind == REFUSED:
                 signals.task_rejected.send(sender=self, message=delivery.message, exc=DecodeError(detail))
             dead()
@@ -475,7 +453,7 @@ class Coordinator:
 
     def _lose(self, entry: Entry, kind: int, exc: Exception) -> None:
         """A task that was killed: record the failure first where it is final, then settle its message."""
-        self._cancel_limits(entry.seq)
+        self._time_limits.cancel(entry.seq)
         self._ledger.remove(entry)
         self._broker.finished += 1
         action = decide(entry.plan, kind, late=entry.late, deliveries=entry.delivery.deliveries)
@@ -494,21 +472,11 @@ class Coordinator:
         self._settle(entry, kind, detail)
         self._broker.wake()
 
-    def _cancel_limits(self, seq: int) -> None:
-        for timer in self._limit_timers.pop(seq, ()):
-            timer.cancel()
-
     # -- pace ---------------------------------------------------------------------------------------------------
 
     def _adjust_prefetch(self) -> None:
-        """How many messages may be held: the multiplier's, or more while tasks are short."""
-        slots = sum(slot.capacity for slot in self._pool.slots)
-        multiplier = self._options.prefetch_multiplier
-        limit = slots * multiplier if multiplier else 65535
-        if self._options.adaptive_prefetch:
-            short = int(PREFETCH_HORIZON / self._estimates.overall)
-            limit = max(limit, slots * min(MAX_PREFETCH, short))
-        self._broker.limit = limit
+        """Tell the broker thread how many messages may be held."""
+        self._broker.limit = self._pace.limit(sum(slot.capacity for slot in self._pool.slots))
 
     def _arm_holding(self) -> None:
         at = self._holding.next_at()
@@ -522,7 +490,7 @@ class Coordinator:
         for entry in self._holding.due(time.monotonic()):
             if expired := self._intake.expired(entry.delivery.message.headers):
                 self._ledger.remove(entry)
-                self._set_aside(entry.delivery, expired)
+                self._aside.put(entry.delivery, expired)
             else:
                 ready.append(entry)
         self._dispatcher.add(ready)

@@ -17,39 +17,14 @@ if TYPE_CHECKING:
     from celeriac.message import Delivery
     from celeriac.pool.base import Pool, Slot
     from celeriac.worker.ledger import Entry, Ledger
+    from celeriac.worker.pace import Estimates
 
 #: Seconds of expected work that may be queued in front of a slot.
 HORIZON = 0.010
 #: Jobs that may be queued in front of a slot.
 MAX_AHEAD = 128
-#: Seconds that the machinery around a task takes in the child.
-OVERHEAD = 30e-6
-#: Expected seconds of a task never seen before: long, so that nothing queues behind it.
-UNKNOWN = 1.0
 #: A job running this many seconds is worth a recall of what waits behind it.
 RECALL_AFTER = 0.010
-
-
-class Estimates:
-    """Moving averages of run times by task name, and over all."""
-
-    def __init__(self) -> None:
-        self._by_name: dict[str, float] = {}
-        self.overall = UNKNOWN
-
-    def cost(self, name: str) -> float:
-        """Expected seconds in a slot."""
-        return self._by_name.get(name, UNKNOWN)
-
-    def learn(self, name: str, runtime: float) -> None:
-        """Take in a measured run time: slower counts more than faster, so that surprises are not repeated."""
-        seen = runtime + OVERHEAD
-        old = self._by_name.get(name)
-        if old is None:
-            self._by_name[name] = seen
-        else:
-            self._by_name[name] = old + (seen - old) * (0.5 if seen > old else 0.1)
-        self.overall += (seen - self.overall) * 0.1
 
 
 class Dispatcher:
@@ -98,6 +73,14 @@ class Dispatcher:
         found = list(self._ready)
         self._ready.clear()
         return found
+
+    def take_newest(self, count: int) -> list[Entry]:
+        """Take out those that came last, in their order, of the entries that have not been sent to a slot."""
+        ready = self._ready
+        found: list[Entry] = []
+        while ready and len(found) < count and not ready[-1].acked:
+            found.append(ready.pop())
+        return found[::-1]
 
     def drain_orphans(self) -> list[Entry]:
         """Take out the waiting entries of lost sessions."""

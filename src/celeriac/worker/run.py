@@ -86,6 +86,7 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
             hostname=worker.hostname,
             prefetch_multiplier=conf.worker_prefetch_multiplier if multiplier is None else multiplier,
             adaptive_prefetch=bool(conf.worker_adaptive_prefetch) and not explicit and not conf.celery_defaults,
+            prefetch_max_bytes=conf.worker_prefetch_max_bytes,
             grace=conf.worker_shutdown_grace,
             soft_shutdown_timeout=conf.worker_soft_shutdown_timeout,
             soft_shutdown_on_idle=conf.worker_enable_soft_shutdown_on_idle,

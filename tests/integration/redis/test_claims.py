@@ -353,3 +353,16 @@ def test_fanout_keys_are_patterns_as_in_kombu(open_session: OpenSession) -> None
 
     wait_until(came)
     assert len(set(got)) == 4
+
+
+def test_large_messages_are_not_claimed_by_the_hundred(open_session: OpenSession, queue: Queue) -> None:
+    session = open_session(queue)
+    body = bytes(1 << 19)
+    for _ in range(4):
+        session.publish_many([publication(queue, body) for _ in range(25)])
+    first = session.fetch(limit=100, wait=0)
+    assert 0 < len(first) < 64
+    rest = []
+    while found := session.fetch(limit=100, wait=0):
+        rest += found
+    assert len(first) + len(rest) == 100

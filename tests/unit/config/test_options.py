@@ -48,6 +48,7 @@ OWN = {
     "broker_sweep_interval": ("float", 10.0),
     "task_max_deliveries": ("int", 5),
     "worker_adaptive_prefetch": ("bool", True),
+    "worker_prefetch_max_bytes": ("int", 64 << 20),
     "worker_shutdown_grace": ("float", None),
 }
 

@@ -118,7 +118,8 @@ return 1
 #: What CLAIM returns in place of the time to the next delayed message when the session is not alive.
 NOT_ALIVE = -2
 
-# CLAIM: move due delayed messages to their lists, then pop from the lists and record each message as held.
+# CLAIM: move due delayed messages to their lists, then pop from the lists and record each message as held.  It stops
+# within 32 messages of having 16 MiB, so that neither the server nor the worker has to hold hundreds of large ones.
 #   KEYS[1..6]; then of each queue the delayed set; then the lists, step by step, each step in the queues' order.
 #   ARGV: token, limit, queues, steps, first queue of the round robin (from 0), 1 for the queues' own order,
 #         lease in seconds; then of each queue the key of its plain list and the tail of kombu's unacked entry.
@@ -166,20 +167,27 @@ end
 -- One look at all lists tells when the rest of them is empty: a call costs more than all the Lua between two.
 local unseen = redis.call('EXISTS', unpack(KEYS, 7 + queues))
 if unseen == 0 then return {wait} end
-local payloads, origins, sources, n, visited = {}, {}, {}, 0, {}
+local payloads, origins, sources, n, visited, room = {}, {}, {}, 0, {}, 16777216
 local function take(q, key, want)
   if unseen == 0 and not visited[key] then return end
-  local items = redis.call('LRANGE', key, -want, -1)
-  local m = #items
-  if m == 0 then return end
-  if not visited[key] then
-    visited[key] = true
-    unseen = unseen - 1
-  end
-  redis.call('LTRIM', key, 0, -m - 1)
-  for i = m, 1, -1 do
-    n = n + 1
-    payloads[n], origins[n], sources[n] = items[i], q, key
+  -- In pieces, because sizes are known only afterwards.
+  while want > 0 and room > 0 do
+    local piece = math.min(want, 32)
+    local items = redis.call('LRANGE', key, -piece, -1)
+    local m = #items
+    if m == 0 then return end
+    if not visited[key] then
+      visited[key] = true
+      unseen = unseen - 1
+    end
+    redis.call('LTRIM', key, 0, -m - 1)
+    for i = m, 1, -1 do
+      n = n + 1
+      payloads[n], origins[n], sources[n] = items[i], q, key
+      room = room - #items[i]
+    end
+    if m < piece then return end
+    want = want - piece
   end
 end
 for s = 0, steps - 1 do
@@ -322,15 +330,15 @@ DEFER = Script(
     + _FORGET
     + _ENVELOPE
     + """
-local owned = {}
-for i = 1, #ARGV, 4 do
-  local tag = ARGV[i]
-  local list = redis.call('HGET', held, tag)
-  local text = list and envelope(redis.call('HGET', unacked, tag), tag)
+local tags = {}
+for i = 1, #ARGV, 4 do tags[#tags + 1] = ARGV[i] end
+local lists, entries, owned = lookup(held, tags), lookup(unacked, tags), {}
+for i = 1, #tags do
+  local text, at = lists[i] and envelope(entries[i], tags[i]), 4 * i - 3
   if text then
-    local suffix = string.sub(list, #ARGV[i + 3] + 1)
-    redis.call('ZADD', ARGV[i + 2], ARGV[i + 1], #suffix .. ':' .. suffix .. text)
-    owned[#owned + 1] = tag
+    local suffix = string.sub(lists[i], #ARGV[at + 3] + 1)
+    redis.call('ZADD', ARGV[at + 2], ARGV[at + 1], #suffix .. ':' .. suffix .. text)
+    owned[#owned + 1] = tags[i]
   end
 end
 forget(owned, false)

@@ -1,0 +1,77 @@
+"""What becomes of a delivery that is not going to run here: recorded, announced, settled.  Runs on the loop."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from typing import TYPE_CHECKING
+
+from celeriac import signals, states
+from celeriac.exceptions import InvalidTaskError, NotRegistered, TaskRevokedError, WorkerLostError
+from celeriac.worker.intake import Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celeriac.message import Delivery
+    from celeriac.worker.broker_thread import BrokerThread
+    from celeriac.worker.failures import FailureReporter
+    from celeriac.worker.intake import Intake, Judged
+
+logger = logging.getLogger("celeriac.worker.strategy")
+
+#: Characters of the reason a message is set aside for: it quotes what the message contains, which may be long.
+MAX_REASON = 1000
+
+
+class SetAside:
+    """Carries out the verdicts that let nothing run.
+
+    Args:
+        sender: The sender of the signals.
+        intake: Judge of deliveries.
+        broker: The broker thread.
+        reporter: Records failures.
+    """
+
+    def __init__(self, sender: object, intake: Intake, broker: BrokerThread, reporter: FailureReporter) -> None:
+        self._sender = sender
+        self._intake = intake
+        self._broker = broker
+        self._reporter = reporter
+
+    def put(self, delivery: Delivery, judged: Judged) -> None:
+        """Set a delivery aside; the worker no longer holds it."""
+        self._broker.finished += 1
+        verdict, reason, message = judged.verdict, judged.reason[:MAX_REASON], delivery.message
+        name, task_id = message.headers.get("task"), message.headers.get("id")
+        if verdict is Verdict.EXPIRED:
+            logger.info("Discarding revoked task: %s[%s]", name, task_id)
+            signals.task_revoked.send(
+                sender=self._sender, request=delivery, terminated=False, signum=None, expired=True
+            )
+            acknowledge = functools.partial(self._broker.post_now, "ack", delivery)
+            self._reporter.store(message, states.REVOKED, TaskRevokedError("expired"), acknowledge)
+            return
+        logger.error("%.200s[%.200s] is set aside: %s", name or "A message", task_id, reason)
+        bury = functools.partial(self._broker.post_now, "dead_letter", (delivery, f"{verdict.value}: {reason}"))
+        if verdict is Verdict.UNKNOWN:
+            exc = NotRegistered(name)
+            signals.task_unknown.send(sender=self._sender, name=name, id=task_id, message=message, exc=exc)
+            self._reporter.store(message, states.FAILURE, exc, bury)
+        elif verdict is Verdict.EXHAUSTED:
+            self._give_up(delivery, WorkerLostError(reason), bury)
+        else:
+            signals.task_rejected.send(sender=self._sender, message=message, exc=InvalidTaskError(reason))
+            bury()
+
+    def _give_up(self, delivery: Delivery, exc: Exception, then: Callable[[], None]) -> None:
+        """Fail a task that was delivered too often, with its handlers and errbacks."""
+        # Judged again as a first delivery: all that is wanted is its job.
+        delivery.deliveries = 1
+        delivery.message.headers.pop("eta", None)
+        entry = self._intake.judge(delivery).entry
+        if entry is None:
+            self._reporter.store(delivery.message, states.FAILURE, exc, then)
+        else:
+            self._reporter.fail(entry.job, exc, then)

@@ -1,0 +1,129 @@
+"""What the coordinator tells the broker thread, with a pool that is always busy and a broker thread that only notes."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+from celeriac import Celery
+from celeriac.message import Delivery, Message
+from celeriac.pool.base import Slot
+from celeriac.worker.coordinator import Coordinator, CoordinatorOptions
+from celeriac.worker.intake import Intake
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import pytest
+
+
+class BusyPool:
+    """Two slots that take nothing."""
+
+    def __init__(self) -> None:
+        self.slots = [Slot(1), Slot(2)]
+
+    async def start(self, listener: object) -> None:
+        pass
+
+    async def stop(self, *, timeout: float) -> None:
+        pass
+
+    def recall(self, slot: Slot) -> list[int]:
+        return []
+
+
+class NotedBroker:
+    """A broker thread that plays a scenario when it is started, and notes what is posted to it."""
+
+    def __init__(self, coordinator: Coordinator, scenario: Callable[[NotedBroker, Coordinator], None]) -> None:
+        self.limit = self.finished = 0
+        self.posted: list[tuple[str, int]] = []
+        self._coordinator, self._scenario = coordinator, scenario
+
+    def start(self) -> None:
+        self._scenario(self, self._coordinator)
+
+    def post(self, verb: str, items: Sequence[Any]) -> None:
+        if items:
+            self.posted.append((verb, len(items)))
+
+    def wake(self) -> None:
+        pass
+
+    quiesce = stop = wake
+
+    def join(self, timeout: float) -> bool:
+        return True
+
+
+def play(scenario: Callable[[NotedBroker, Coordinator], None]) -> None:
+    """Run a coordinator of an app with the task ``add`` through a scenario."""
+    app = Celery("unit", broker="memory://")
+    app.task(name="add")(lambda x, y: x + y)
+    app.finalize()
+
+    def whole(broker: NotedBroker, coordinator: Coordinator) -> None:
+        scenario(broker, coordinator)
+        coordinator.request_stop(signal.SIGTERM)
+
+    coordinator = Coordinator(
+        CoordinatorOptions("unit@host", prefetch_max_bytes=1 << 20),
+        BusyPool(),  # type: ignore[arg-type]
+        Intake(app),
+        lambda listener, loop: NotedBroker(listener, whole),  # type: ignore[arg-type, return-value]
+        lambda loop: SimpleNamespace(stop=lambda: None),  # type: ignore[arg-type, return-value]
+        lambda: None,
+    )
+    asyncio.run(coordinator.run())
+
+
+def deliveries(count: int, *, body: bytes = b"[[], {}, {}]", **headers: Any) -> list[Delivery]:
+    return [
+        Delivery(
+            Message(body, "application/json", "utf-8", {"task": "add", "id": f"{number}"} | headers, {}), "q", number, 1
+        )
+        for number in range(count)
+    ]
+
+
+FAR = "2999-01-01T00:00:00+00:00"
+
+
+def test_messages_of_a_foreign_producer_are_parked_a_batch_at_a_time(capsys: pytest.CaptureFixture[str]) -> None:
+    def scenario(broker: NotedBroker, coordinator: Coordinator) -> None:
+        taken = 0
+        while taken < 2000:
+            size = min(broker.limit, 500)
+            taken += size
+            coordinator.on_deliveries(deliveries(size, eta=FAR))
+            assert broker.posted[-1] == ("defer", size)
+        assert broker.finished == taken
+        assert len(broker.posted) < 12
+
+    play(scenario)
+
+
+def test_what_was_claimed_too_much_goes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    def scenario(broker: NotedBroker, coordinator: Coordinator) -> None:
+        for _ in range(6):
+            coordinator.on_deliveries(deliveries(broker.limit, eta=FAR))
+        assert broker.limit > 100
+        before = broker.finished
+        coordinator.on_deliveries(deliveries(100))
+        assert broker.limit == 8
+        assert broker.posted[-1] == ("release", 92)
+        assert broker.finished - before == 92
+
+    play(scenario)
+
+
+def test_large_messages_go_back_beyond_their_bytes(capsys: pytest.CaptureFixture[str]) -> None:
+    def scenario(broker: NotedBroker, coordinator: Coordinator) -> None:
+        coordinator.on_deliveries(deliveries(8, body=bytes(1 << 18)))
+        assert broker.limit == 4
+        assert broker.posted == [("release", 4)]
+
+    play(scenario)
