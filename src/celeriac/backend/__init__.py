@@ -21,7 +21,7 @@ __all__ = [
     "open_backend",
 ]
 
-_OWN_SCHEMES = ("cache+memory", "db", "disabled", "memory", "redis", "rediss", "rpc", "sqlite")
+_OWN_SCHEMES = ("cache+memory", "db", "disabled", "memory", "redis", "rediss", "rpc", "sentinel", "sqlite")
 SCHEMES = tuple(sorted({*_OWN_SCHEMES, *STORES}))
 
 
@@ -60,7 +60,7 @@ def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBac
         from celeriac.backend.sqlite import SQLiteBackend
 
         return SQLiteBackend
-    if scheme in ("redis", "rediss", "redis+socket"):
+    if scheme in ("redis", "rediss", "redis+socket", "sentinel"):
         from celeriac.backend.redis import RedisBackend
 
         return RedisBackend
@@ -72,10 +72,6 @@ def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBac
         from celeriac.backend.database import DatabaseBackend
 
         return DatabaseBackend
-    if scheme == "sentinel":
-        raise ImproperlyConfigured(
-            "result_backend names Redis Sentinel, which is not supported; name the primary: redis://host:6379/0"
-        )
     meant = closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(

@@ -20,7 +20,7 @@ from celeriac.drivers.resp_pool import RespPool
 from celeriac.exceptions import BackendStoreError
 from celeriac.utils.dataclass import replace
 from celeriac.utils.digests import sha1_hex
-from celeriac.utils.url import parse_url, redact
+from celeriac.utils.url import parse_url, redact, split_failover
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -59,9 +59,11 @@ _IGNORED_OPTIONS = frozenset(
     {
         "additional_connection_errors",
         "global_keyprefix",
+        "master_name",
         "min_other_sentinels",
         "result_chord_ordered",
         "retry_policy",
+        "sentinel_kwargs",
         "visibility_timeout",
     }
 )
@@ -275,13 +277,19 @@ def _milliseconds(seconds: float | None) -> str:
 def _params(url: str, options: BackendOptions) -> RespParams:
     settings = options.settings
     full = url if "://" in url else f"{url}://"
-    parts = parse_url(full)
+    parts = parse_url(split_failover(full)[0])
     connect_timeout = settings.get("redis_socket_connect_timeout") or options.connect_timeout
     given = {key: value for key, value in options.transport_options.items() if key not in _IGNORED_OPTIONS}
     for name, option in _SETTINGS.items():
         if settings.get(name) is not None:
             given.setdefault(option, settings[name])
-    params = params_from_url(
+    read: Callable[..., RespParams] = params_from_url
+    if parts.scheme == "sentinel":
+        from celeriac.drivers.resp_sentinel import OPTIONS, params_from_sentinel_url
+
+        given |= {name: options.transport_options.get(name) for name in OPTIONS}
+        read = params_from_sentinel_url
+    params = read(
         full,
         connect_timeout=float(connect_timeout),
         timeout=min(options.timeout, float(settings.get("redis_socket_timeout") or options.timeout)),
@@ -289,7 +297,8 @@ def _params(url: str, options: BackendOptions) -> RespParams:
         options=given,
     )
     fallback = _fallbacks(settings, has_database=bool(parts.path or parts.query.get("db")))
-    absent = {"host": not parts.host, "port": parts.port is None, "db": True}
+    is_server = params.locate is None
+    absent = {"host": is_server and not parts.host, "port": is_server and parts.port is None, "db": not params.db}
     absent |= {"username": params.username is None, "password": params.password is None}
     return replace(params, **{key: value for key, value in fallback.items() if absent[key]})
 

@@ -14,6 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost, SessionRefused
+from celeriac.utils.dataclass import replace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -119,6 +120,9 @@ class RespConnection:
         self._wake_out: socket.socket | None = None
         if deadline is None:
             deadline = monotonic() + params.connect_timeout
+        if params.locate is not None:
+            host, port = params.locate(deadline)
+            self.params = params = replace(params, host=host, port=port)
         self._timeout = max(deadline - monotonic(), 0.001)
         self._socket = _open_socket(params, self._timeout)
         self._pending = getattr(self._socket, "pending", None)
@@ -138,10 +142,18 @@ class RespConnection:
             self.protocol = 3
         elif password is not None:
             self._expect_ok("AUTH", *((username, password) if username else (password,)), deadline=deadline)
+        if self.params.locate is not None:
+            self._check_primary(deadline)
         if self.params.db:
             self._expect_ok("SELECT", self.params.db, deadline=deadline)
         if self.params.client_name:
             self._expect_ok("CLIENT", "SETNAME", self.params.client_name, deadline=deadline)
+
+    def _check_primary(self, deadline: float) -> None:
+        """What is located may just have been replaced."""
+        role = self._expect_ok("ROLE", deadline=deadline)
+        if role[0] != b"master":
+            raise SessionLost(f"Redis at {self.params.address} is not the primary any more, or not yet")
 
     def _hello(self, username: str | None, password: str | None, deadline: float) -> bool:
         """Switch to RESP3; False when the server does not know it."""
@@ -186,6 +198,8 @@ class RespConnection:
         self.send(pack_command(command), deadline)
         reply = self.read_reply(deadline)
         if isinstance(reply, ReplyError):
+            if reply.code == "READONLY" and self.params.locate is not None:
+                raise self._fail(reply)
             raise reply
         return reply
 

@@ -16,6 +16,8 @@ from celeriac.utils.url import parse_url, redact
 if TYPE_CHECKING:
     from ssl import SSLContext
 
+#: Returns host and port for a new connection, by a deadline.
+Locate: TypeAlias = Callable[[float], "tuple[str, int]"]
 #: Returns the user name (or None) and the password for a new connection.
 Credentials: TypeAlias = Callable[[], "tuple[str | None, str | None]"]
 
@@ -47,6 +49,7 @@ class RespParams:
         db: Number of the database.
         username, password: Credentials; None sends none.
         credentials: Asked for the credentials of each new connection; takes precedence.
+        locate: Asked where the primary is for each new connection; takes the place of the address.
         tls: TLS parameters, or None for a plain connection.
         client_name: Shown by ``CLIENT LIST``.
         connect_timeout: Seconds to connect, handshake included.
@@ -63,6 +66,7 @@ class RespParams:
     username: str | None = None
     password: str | None = None
     credentials: Credentials | None = None
+    locate: Locate | None = None
     tls: Mapping[str, Any] | None = None
     client_name: str | None = None
     connect_timeout: float = 4.0
@@ -113,7 +117,7 @@ def params_from_url(
     if parts.scheme not in (*_PLAIN_SCHEMES, *_TLS_SCHEMES, *_SOCKET_SCHEMES):
         raise ImproperlyConfigured(
             f"{redact(url)!r} has the scheme {parts.scheme}://; a Redis URL begins with redis://, rediss:// or "
-            "redis+socket:// (Redis Sentinel is not supported)"
+            "redis+socket:// (Redis Sentinel serves as a result backend only)"
         )
     given: dict[str, Any] = {**(options or {}), **parts.query}
     is_socket = parts.scheme in _SOCKET_SCHEMES

@@ -23,8 +23,8 @@ def test_sentinel_is_refused_by_name(url: str) -> None:
         open_broker(url)
 
 
-def test_sentinel_is_refused_as_a_result_backend() -> None:
-    with pytest.raises(ImproperlyConfigured, match="Sentinel"):
+def test_sentinels_need_the_name_of_the_primary() -> None:
+    with pytest.raises(ImproperlyConfigured, match="master_name"):
         open_backend("sentinel://a:26379/0")
 
 
