@@ -160,6 +160,8 @@ class BrokerSession(Protocol):
     def ack_many(self, deliveries: Sequence[Delivery], *, confirm: bool = False) -> None:
         """Settle for good.
 
+        A driver may put this off for some milliseconds, as long as `fetch` is called; see `flush`.
+
         Args:
             deliveries: Deliveries of this session; those of others are ignored.
             confirm: Return only when the broker has certainly processed it (needed for at-most-once).
@@ -168,6 +170,10 @@ class BrokerSession(Protocol):
             SessionLost: With ``confirm``: not all of them were still held by this session, so that another one may
                 hold them now.
         """
+        ...
+
+    def flush(self) -> None:
+        """Settle now what was put off; for a caller that is going to leave the session alone for a while."""
         ...
 
     def reject_many(self, deliveries: Sequence[Delivery]) -> None:

@@ -294,6 +294,9 @@ class MemorySession:
         if confirm and lapsed and any(delivery.session_id == self.session_id for delivery in deliveries):
             raise SessionLost("messages to be acknowledged are not held by this session any more; others may run them")
 
+    def flush(self) -> None:
+        """Nothing is put off here."""
+
     def reject_many(self, deliveries: Sequence[Delivery]) -> None:
         self.ack_many(deliveries)
 

@@ -237,6 +237,7 @@ class BrokerThread:
                     self._tell(self._listener.on_deliveries, deliveries)
             else:
                 watchdog.progress()
+                session.flush()
                 self._wanted.wait(beat - now)
 
     def _settle(self, session: BrokerSession) -> None:

@@ -86,6 +86,32 @@ def test_acknowledgements_out_of_order_settle_what_they_name(
     assert {int(body) for body in bodies(left)} == {1, 3, 5, 7, 9, *range(10, 20)}
 
 
+@pytest.mark.parametrize("flush", [lambda session: session.flush(), lambda session: session.fetch(limit=1, wait=0.05)])
+def test_acknowledgements_that_were_put_off_are_carried_out(
+    opened: Callable[..., BrokerSession], queue: Queue, flush: Callable[[BrokerSession], object]
+) -> None:
+    session = opened(queue)
+    session.publish_many([publication(queue, b"%d" % number) for number in range(5)])
+    held = fetch_count(session, 5)
+    session.ack_many(held[1:])
+    flush(session)
+    consumption, connection = session._consumption, session._link.connection  # type: ignore[attr-defined]
+    consumption.confirm_settled()
+    connection.abort()
+    left = fetch_count(opened(queue), 1)
+    assert bodies(left) == [b"0"]
+    assert opened(queue).fetch(limit=1, wait=0.05) == []
+
+
+def test_a_message_is_not_held_back_behind_one_that_is_never_settled(session: BrokerSession, queue: Queue) -> None:
+    session.publish_many([publication(queue) for _ in range(200)])
+    held = fetch_count(session, 1, limit=1)
+    for _ in range(199):
+        session.ack_many(fetch_count(session, 1, limit=1))
+    assert depth(session, queue) == 0
+    session.ack_many(held, confirm=True)
+
+
 def test_a_queue_without_acknowledgement_is_settled_by_delivery(opened: Callable[..., BrokerSession]) -> None:
     queue = new_queue(no_ack=True)
     session = opened(queue)

@@ -187,6 +187,28 @@ def test_ack_many_settles_exactly_the_tags_given(connection: AMQPConnection, que
     assert unsettled(connection, other, queue) == 3
 
 
+def test_acks_that_were_put_off_become_part_of_a_multiple_one(connection: AMQPConnection, queue: str) -> None:
+    publish(connection, [message(queue)] * 5)
+    channel = connection.channel()
+    channel.basic_consume(queue)
+    receive(connection, channel, 5)
+    assert channel.ack_many([2, 3, 5], put_off=True)
+    assert channel.ack_many([1], put_off=True)
+    assert not channel.ack_many([4], put_off=True)
+    assert unsettled(connection, channel, queue) == 0
+
+
+def test_acks_that_were_put_off_go_with_the_next_call_that_does_not(connection: AMQPConnection, queue: str) -> None:
+    publish(connection, [message(queue)] * 4)
+    channel = connection.channel()
+    channel.basic_consume(queue)
+    receive(connection, channel, 4)
+    channel.ack_many([3], put_off=True)
+    assert not channel.ack_many([4])
+    channel.basic_ack(2, multiple=True)
+    assert unsettled(connection, channel, queue) == 0
+
+
 def test_refused_messages_go_back_in_one_write(connection: AMQPConnection, queue: str) -> None:
     publish(connection, [message(queue)] * 5)
     channel = connection.channel()

@@ -5,6 +5,7 @@ It does not publish: messages that have to be counted are given to the session.
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from itertools import count
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: AMQP's largest prefetch count.
 _MAX_PREFETCH = 65535
+#: Seconds for which an acknowledgement may wait for those of the messages before it.
+_PUT_OFF = 0.005
 #: The prefetch count shrinks when less than half of it was needed for so many seconds.
 _SHRINK_AFTER = 5.0
 
@@ -50,11 +53,13 @@ class Consumption:
 
     Attributes:
         held: Deliveries handed out and not settled, by tag.
+        flush_at: Monotonic time at which `flush_due` has something to do.
     """
 
     def __init__(self, channel: Channel, session_id: int) -> None:
         self.channel = channel
         self.held: dict[int, Delivery] = {}
+        self.flush_at = math.inf
         self._session_id = session_id
         self._queues: list[_Consumed] = []
         self._by_tag: dict[str, _Consumed] = {}
@@ -146,6 +151,31 @@ class Consumption:
                 each.tag = None
                 found.append(each.queue)
         return found
+
+    # --- settling
+
+    def acknowledge(self, deliveries: Iterable[Delivery], *, at_once: bool = False) -> None:
+        """Acknowledge what has no unsettled message before it, and the rest a little later unless ``at_once``.
+
+        Tasks end out of order, and one acknowledgement of many messages costs the server less than many of one.
+        """
+        now = time.monotonic()
+        put_off = not at_once and now < self.flush_at
+        if not self.channel.ack_many([delivery.tag for delivery in deliveries], put_off=put_off):
+            self.flush_at = math.inf
+        elif self.flush_at == math.inf:
+            self.flush_at = now + _PUT_OFF
+
+    def flush_due(self, now: float) -> None:
+        """Send the acknowledgements that were put off for long enough."""
+        if now >= self.flush_at:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send the acknowledgements that were put off."""
+        if self.flush_at < math.inf:
+            self.flush_at = math.inf
+            self.channel.ack_many(())
 
     def confirm_settled(self) -> None:
         """Return when the server has carried out what was settled: it answers in order."""

@@ -102,10 +102,16 @@ class AMQPSession:
         """Wait for the first messages."""
         deadline = time.monotonic() + wait
         while True:
-            seen = self._receive(consumption, max(deadline - time.monotonic(), 0.0))
+            due = min(deadline, consumption.flush_at)
+            seen = self._receive(consumption, max(due - time.monotonic(), 0.0))
             found = consumption.take(limit)
-            if found or not seen:
+            if found:
                 return found
+            if not seen:
+                now = time.monotonic()
+                consumption.flush_due(now)
+                if now < due or now >= deadline:
+                    return found
 
     def _receive(self, consumption: Consumption, timeout: float) -> int:
         """Read once; messages whose holder died are counted before anybody gets them."""
@@ -201,11 +207,19 @@ class AMQPSession:
         if consumption is None:
             return
         try:
-            consumption.channel.ack_many([delivery.tag for delivery in mine])
+            consumption.acknowledge(mine, at_once=confirm)
             if confirm:
                 consumption.confirm_settled()
         except AMQPError as error:
             raise _lost(error) from error
+
+    def flush(self) -> None:
+        self._check_open()
+        if self._consumption is not None:
+            try:
+                self._consumption.flush()
+            except AMQPError as error:
+                raise _lost(error) from error
 
     def _copy_back(self, mine: Sequence[Delivery], *, charge: bool) -> None:
         """Put messages back to the end of their queues, with the number their next delivery has."""
@@ -255,7 +269,7 @@ class AMQPSession:
         refused = dict(self._link.publish(copies, self._link.deadline(), confirm=True))
         moved = [delivery for position, delivery in enumerate(mine) if position not in refused]
         consumption.release(moved)
-        consumption.channel.ack_many([delivery.tag for delivery in moved])
+        consumption.acknowledge(moved, at_once=True)
         return list(refused)
 
     # --- dead letters
@@ -337,6 +351,7 @@ class AMQPSession:
 
     def _give_back(self, consumption: Consumption) -> None:
         """Release everything, uncharged."""
+        consumption.flush()
         consumption.stop()
         mine = [d for d in consumption.held.values() if not consumption.is_exclusive(d.queue)]
         mine += [consumption.hold(delivery) for delivery in consumption.take_arrived()]

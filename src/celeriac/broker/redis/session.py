@@ -395,6 +395,9 @@ class RedisSession:
             self._client.script_later(scripts.SETTLE, *self._keys, *tags)
         self._let_go(tags)
 
+    def flush(self) -> None:
+        """Nothing is put off here."""
+
     def reject_many(self, deliveries: Sequence[Delivery]) -> None:
         self._check_open()
         if tags := self._mine(deliveries):

@@ -143,6 +143,9 @@ class SQLSession:
         if self._settle(self._statements.ack, ids, durable=confirm) < believed and confirm:
             raise SessionLost("messages to be acknowledged are not held by this session any more; others may run them")
 
+    def flush(self) -> None:
+        """Nothing is put off here."""
+
     def reject_many(self, deliveries: Sequence[Delivery]) -> None:
         self.ack_many(deliveries)
 

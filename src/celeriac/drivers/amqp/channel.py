@@ -65,6 +65,7 @@ class Channel:
         self._flowing = True
         self._targets: dict[tuple[str, str, bool], bytes] = {}
         self._unacked: OrderedDict[int, None] = OrderedDict()
+        self._acks: set[int] = set()
         self._no_ack_consumers: set[str] = set()
         self._confirms = ConfirmTracker()
 
@@ -94,6 +95,7 @@ class Channel:
             self._confirms.describe(error)
             self.error = error
             self._unacked.clear()
+            self._acks.clear()
 
     def _call(
         self, method: int, args: tuple[Any, ...], answers: tuple[int, ...], deadline: float | None
@@ -306,29 +308,37 @@ class Channel:
         connection = self._connection
         connection._send(m.encode_ack(self.id, delivery_tag, multiple), connection._deadline(deadline))
 
-    def ack_many(self, delivery_tags: Iterable[int], *, deadline: float | None = None) -> None:
+    def ack_many(self, delivery_tags: Iterable[int], *, put_off: bool = False, deadline: float | None = None) -> bool:
         """Acknowledge many messages with one write.
 
-        Those with no other unsettled message before them become one multiple acknowledgement, which costs the
-        server less; the rest are acknowledged one by one.
+        Those with no unsettled message before them become one multiple acknowledgement. Each of the others costs the
+        server a search through all that is unsettled on the channel.
+
+        Args:
+            delivery_tags: The messages.
+            put_off: Leave those others to a later call, by which they may have become part of a multiple one.
+            deadline: See the class.
+
+        Returns:
+            Whether any were put off.
         """
         self._check_open()
-        unacked = self._unacked
-        tags = sorted(set(delivery_tags))
-        for tag in tags:
+        acks, unacked = self._acks, self._unacked
+        for tag in delivery_tags:
             unacked.pop(tag, None)
-        first_open = next(iter(unacked), None)
+            acks.add(tag)
         frames: list[bytes] = []
-        covered = 0
-        for tag in reversed(tags):
-            if first_open is None or tag < first_open:
-                covered = tag
-                break
-            frames.append(m.encode_ack(self.id, tag, False))
+        first_open = next(iter(unacked), None)
+        covered = acks if first_open is None else {tag for tag in acks if tag < first_open}
         if covered:
-            frames.append(m.encode_ack(self.id, covered, True))
+            frames.append(m.encode_ack(self.id, max(covered), True))
+            self._acks = acks = acks - covered
+        if acks and not put_off:
+            frames += [m.encode_ack(self.id, tag, False) for tag in sorted(acks)]
+            acks.clear()
         if frames:
             self._connection._send(b"".join(frames), self._connection._deadline(deadline))
+        return bool(acks)
 
     def basic_nack(
         self,
@@ -366,6 +376,7 @@ class Channel:
         if not multiple:
             unacked.pop(tag, None)
             return
+        self._acks = {each for each in self._acks if tag and each > tag}
         while unacked and (next(iter(unacked)) <= tag or not tag):  # tag 0 means all there are
             unacked.popitem(last=False)
 

@@ -295,6 +295,20 @@ class BrokerContract:
         session.publish_many([publication(queue, b"next")])
         assert bodies(fetch_count(session, 1)) == [b"next"]
 
+    def test_what_was_acknowledged_out_of_order_is_gone_after_a_flush(
+        self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue
+    ) -> None:
+        session.publish_many([publication(queue, b"%d" % number) for number in range(4)])
+        held = fetch_count(session, 4)
+        session.ack_many(held[2:])
+        session.flush()
+        session.requeue_many(held[:1])
+        session.ack_many(held[1:2])
+        session.close()
+        with subject.session(queue) as other:
+            assert bodies(fetch_count(other, 1)) == [b"0"]
+            assert other.fetch(limit=5, wait=0.05) == []
+
     def test_rejected_message_is_gone(self, subject: BrokerUnderTest, session: BrokerSession, queue: Queue) -> None:
         session.publish_many([publication(queue)])
         session.reject_many(fetch_count(session, 1))
