@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from logging.handlers import WatchedFileHandler
 from typing import IO, TYPE_CHECKING
 
 from celeriac import signals
@@ -124,6 +123,8 @@ def _handler(logfile: str | None, formatter: logging.Formatter) -> logging.Handl
     if logfile is None:
         handler = logging.StreamHandler(sys.__stderr__)
     else:
+        from logging.handlers import WatchedFileHandler
+
         handler = WatchedFileHandler(logfile, encoding="utf-8")
     handler.setFormatter(formatter)
     return handler

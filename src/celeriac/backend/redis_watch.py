@@ -6,7 +6,6 @@ over to another when it has what it came for.  What a payload means is not known
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import deque
@@ -275,7 +274,9 @@ class Watcher:
                         raise
                     time.sleep(_remaining(deadline) or 0.0)
                     return
-                time.sleep(delay * random.uniform(0.5, 1.0))
+                from random import uniform
+
+                time.sleep(delay * uniform(0.5, 1.0))
                 delay = min(delay * 2, 1.0)
 
     def _leave(self, waiter: Waiter) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import sys
 import traceback
@@ -14,10 +13,13 @@ import click
 
 from celeriac.app.base import Celery
 from celeriac.exceptions import CeleryError, ImproperlyConfigured
+from celeriac.utils.suggest import closest
 
 #: Names under which a module keeps its app, and submodules of a package that hold one, in order of preference.
 _ATTRIBUTES = ("app", "celery", "celeriac")
 _SUBMODULES = ("celery", "celeriac")
+#: Likeness, from 0 to 1, from which the name of a module counts as a slip of another.
+_SIMILARITY = 0.6
 _OUR_FILES = str(Path(__file__).parents[1])
 
 
@@ -75,9 +77,9 @@ def _explain_missing(name: str) -> str:
         return f"{text} Give the name of the module, not of the file: -A {name[:-3].replace('/', '.')}"
     here = Path.cwd()
     modules = [path.stem for path in here.glob("*.py")] + [path.parent.name for path in here.glob("*/__init__.py")]
-    close = difflib.get_close_matches(name.partition(".")[0], modules, n=1)
-    if close and close[0] != name:
-        return f"{text} Did you mean -A {close[0]}?"
+    close = closest(name.partition(".")[0], modules, _SIMILARITY)
+    if close is not None and close != name:
+        return f"{text} Did you mean -A {close}?"
     return f"{text} Looked in {here} and on sys.path; use --workdir to look elsewhere."
 
 

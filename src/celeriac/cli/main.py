@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import platform
 import sys
 import warnings
 from pathlib import Path
@@ -116,6 +115,8 @@ def _change_directory(ctx: click.Context, param: click.Parameter, value: str | N
 
 def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
+        import platform
+
         click.echo(f"celeriac {__version__} ({platform.python_implementation()} {platform.python_version()})")
         ctx.exit()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from datetime import datetime
@@ -12,6 +11,7 @@ import click
 
 from celeriac.cli.find_app import read_settings
 from celeriac.signals import user_preload_options
+from celeriac.utils.suggest import closest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,6 +26,8 @@ else:
 
 F = TypeVar("F", bound="Callable[..., Any] | click.Command")
 
+#: Likeness, from 0 to 1, from which the name of a command counts as a slip of another.
+_SIMILARITY = 0.5
 #: Section of options that name none.
 OTHER = "Options"
 #: Options that belong before the command; met after it, their place is explained.
@@ -279,9 +281,9 @@ class Group(HelpMixin, click.Group):
     def explain_unknown(self, ctx: click.Context, name: str) -> str:
         """What to say of a command that does not exist."""
         known = self.list_commands(ctx)
-        close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-        if close:
-            return f"There is no command {name!r}. Did you mean {close[0]!r}?"
+        close = closest(name, known, _SIMILARITY)
+        if close is not None:
+            return f"There is no command {name!r}. Did you mean {close!r}?"
         return f"There is no command {name!r}. There are: {', '.join(known)}."
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

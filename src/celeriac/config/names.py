@@ -5,11 +5,11 @@ Holds no values; looks at names only.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from celeriac.config.options import OPTIONS, Option
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.suggest import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,10 +131,8 @@ def _resembled(name: str) -> str | None:
         return None
     pool = {known: known for known in OPTIONS} | {old.lower(): new for old, new in OLD_NAMES.items()}
     close = [known for known in pool if abs(len(known) - len(name)) <= _LENGTH_DIFFERENCE]
-    # Loaded here because most configurations have no unknown names, and `import celeriac` has to be quick.
-    difflib = importlib.import_module("difflib")
-    found = difflib.get_close_matches(name, close, n=1, cutoff=_SIMILARITY)
-    return pool[found[0]] if found else None
+    found = closest(name, close, _SIMILARITY)
+    return None if found is None else pool[found]
 
 
 def unknown_setting_message(key: str, match: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import random
 from typing import TYPE_CHECKING, Any
 
 from celeriac.exceptions import Ignore, Reject, Retry
@@ -25,7 +24,11 @@ def get_countdown(factor: float, retries: int, maximum: float, *, jitter: bool) 
     """
     # Beyond 2**64 the bound decides; the power of a huge count would be a huge integer.
     countdown = max(0, min(int(maximum), int(factor * 2 ** min(retries, 64))))
-    return random.randrange(countdown + 1) if jitter else countdown
+    if not jitter:
+        return countdown
+    from random import randrange
+
+    return randrange(countdown + 1)
 
 
 def with_autoretry(task: Any, run: Callable[..., Any]) -> Callable[..., Any]:

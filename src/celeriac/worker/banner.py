@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import platform
+import os
 import time
 from typing import TYPE_CHECKING
 
@@ -52,10 +52,11 @@ def render_banner(
         queues: Queues consumed.
         tasks: Task names to list; none leaves the section out.
     """
+    system = os.uname()
     lines = [
         f"{hostname} v{version} (celeriac)",
         "",
-        f"{platform.platform()} {time.strftime('%Y-%m-%d %H:%M:%S')}",
+        f"{system.sysname}-{system.release}-{system.machine} {time.strftime('%Y-%m-%d %H:%M:%S')}",
         "",
         "[config]",
         f".> app:         {app}",
