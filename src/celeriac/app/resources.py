@@ -14,6 +14,7 @@ from celeriac.app.made_once import made_once
 from celeriac.app.publisher import Publisher, RetryPolicy
 from celeriac.app.queues import Queues
 from celeriac.app.routing import Router
+from celeriac.backend.notifier import stop_lingering
 from celeriac.exceptions import NotConfigured
 from celeriac.utils.time import get_timezone
 
@@ -72,6 +73,7 @@ class Resources:
             self.__dict__.pop(name, None)
         backend = self.__dict__.pop("backend", None)
         if backend is not None:
+            stop_lingering(backend)
             backend.close()
 
     @made_once

@@ -95,6 +95,46 @@ class BackendCapabilities:
     in_process: bool = False
 
 
+class ResultWatch(Protocol):
+    """A look-out for the results of some tasks, held by one thread; only `wake` may be called from others.
+
+    This is the seam of all waiting: a thread that waits holds one for itself, and everything that waits without a
+    thread, such as ``await``, shares one per process (`celeriac.backend.notifier`).
+    """
+
+    def add(self, task_ids: Collection[str]) -> None:
+        """Look out for these too; what is ready already is told like what becomes ready."""
+        ...
+
+    def discard(self, task_ids: Collection[str]) -> None:
+        """Look out for these no more, and unsubscribe from them. Ids that are not watched are passed over."""
+        ...
+
+    def wait(self, timeout: float | None) -> list[ResultRecord]:
+        """Wait until something is ready, by notification where the store has it.
+
+        What was told is watched no more.
+
+        Args:
+            timeout: Seconds; None waits as long as it takes. 0 tells what is known to be ready now.
+
+        Returns:
+            Final records; none when time is up, or after `wake`.
+
+        Raises:
+            OperationalError: The store cannot be reached.
+        """
+        ...
+
+    def wake(self) -> None:
+        """Make `wait` return, the present one or the next."""
+        ...
+
+    def close(self) -> None:
+        """Leave nothing subscribed."""
+        ...
+
+
 class ResultBackend(Protocol):
     """A result store.  Thread-safe: drivers keep a connection per thread, or lock; safe to use after a fork.
 
@@ -124,6 +164,10 @@ class ResultBackend(Protocol):
 
     def load_many(self, task_ids: Sequence[str]) -> dict[str, ResultRecord]:
         """What is stored; unknown ids are missing from the answer."""
+        ...
+
+    def open_watch(self) -> ResultWatch:
+        """Begin to look out for results; connects when ids are added."""
         ...
 
     def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:

@@ -34,6 +34,9 @@ class DisabledBackend:
     def load_many(self, task_ids: Sequence[str]) -> dict[str, ResultRecord]:
         _refuse()
 
+    def open_watch(self) -> NoReturn:
+        _refuse()
+
     def watch(self, task_ids: Collection[str], *, timeout: float | None) -> NoReturn:
         _refuse()
 

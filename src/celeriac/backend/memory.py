@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac import states
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
 from celeriac.backend.codec import ResultCodec
 from celeriac.backend.retention import expiry
-from celeriac.backend.watching import watch_by_reading
+from celeriac.backend.watching import ReadingWatch, WatchedResults
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
 #: Stores between two searches for expired results.
 _SWEEP_EVERY = 1000
@@ -38,15 +39,60 @@ class ResultStore:
         self.lock = threading.RLock()
         self.results: dict[str, _Stored] = {}
         self.groups: dict[str, _Stored] = {}
-        self.waiting: dict[str, list[threading.Event]] = {}
+        self.waiting: dict[str, list[StoreNews]] = {}
         self.stores = 0
+
+
+class StoreNews:
+    """Tells a watch which results were stored.
+
+    Args:
+        store: The store.
+    """
+
+    def __init__(self, store: ResultStore) -> None:
+        self._store = store
+        self._told: deque[str] = deque()
+        self._event = threading.Event()
+        self._ids: set[str] = set()
+
+    def tell(self, task_id: str) -> None:
+        """Something was stored about a task. Called with the store's lock held."""
+        self._told.append(task_id)
+        self._event.set()
+
+    def add(self, task_ids: Sequence[str]) -> None:
+        with self._store.lock:
+            for task_id in task_ids:
+                self._store.waiting.setdefault(task_id, []).append(self)
+        self._ids.update(task_ids)
+
+    def discard(self, task_ids: Sequence[str]) -> None:
+        waiting = self._store.waiting
+        with self._store.lock:
+            for task_id in task_ids:
+                waiting[task_id].remove(self)
+                if not waiting[task_id]:
+                    del waiting[task_id]
+        self._ids.difference_update(task_ids)
+
+    def wait(self, seconds: float | None) -> list[str]:
+        self._event.wait(seconds)
+        self._event.clear()
+        return [self._told.popleft() for _ in range(len(self._told))]
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def close(self) -> None:
+        self.discard(list(self._ids))
 
 
 _stores: dict[str, ResultStore] = {}
 _stores_lock = threading.Lock()
 
 
-class MemoryBackend:
+class MemoryBackend(WatchedResults):
     """Results in this process: ``memory://`` or ``memory://any-name``; equal URLs share their results.
 
     They are kept in their stored form, so that what comes out is what another backend would give.
@@ -81,8 +127,8 @@ class MemoryBackend:
                     continue
                 expires_at = expiry(self.options, record.status, now)
                 store.results[record.task_id] = _Stored(record.status, data, expires_at)
-                for event in store.waiting.get(record.task_id, ()):
-                    event.set()
+                for news in store.waiting.get(record.task_id, ()):
+                    news.tell(record.task_id)
             store.stores += len(records)
             if store.stores >= _SWEEP_EVERY:
                 self.sweep()
@@ -95,25 +141,8 @@ class MemoryBackend:
             id_: self._codec.decode(stored.data, id_) for id_, stored in found.items() if not stored.is_expired(now)
         }
 
-    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
-        news = threading.Event()
-
-        def wait(seconds: float | None) -> None:
-            news.wait(seconds)
-            news.clear()
-
-        waiting = self._store.waiting
-        with self._store.lock:
-            for task_id in task_ids:
-                waiting.setdefault(task_id, []).append(news)
-        try:
-            yield from watch_by_reading(task_ids, timeout=timeout, load_many=self.load_many, wait=wait)
-        finally:
-            with self._store.lock:
-                for task_id in task_ids:
-                    waiting[task_id].remove(news)
-                    if not waiting[task_id]:
-                        del waiting[task_id]
+    def open_watch(self) -> ReadingWatch:
+        return ReadingWatch(self.load_many, StoreNews(self._store))
 
     def forget_many(self, task_ids: Sequence[str]) -> None:
         with self._store.lock:

@@ -13,7 +13,8 @@ from celeriac import states
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
 from celeriac.backend.codec import ResultCodec
 from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
-from celeriac.backend.redis_watch import Watcher
+from celeriac.backend.redis_watch import Waiter, Watcher
+from celeriac.backend.watching import WatchedResults
 from celeriac.drivers.resp import ReplyError, RespConnection, refine
 from celeriac.drivers.resp_params import RespParams, params_from_url
 from celeriac.drivers.resp_pool import RespPool
@@ -23,7 +24,7 @@ from celeriac.utils.digests import sha1_hex
 from celeriac.utils.url import parse_url, redact, split_failover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 CAPABILITIES = BackendCapabilities(name="redis")
 
@@ -31,6 +32,9 @@ CAPABILITIES = BackendCapabilities(name="redis")
 _MAX_VALUE = 512 * 1024 * 1024
 #: Bytes and records in one command.
 _PART_SIZE, _PART_LENGTH = 4 << 20, 1000
+
+#: Ids to unsubscribe from in one go during a long wait.
+_TOLD_AT_ONCE = 100
 
 # STORE: store results and tell those who wait.
 #   KEYS: result keys.  ARGV: bytes that mark a stored SUCCESS, the last position at which they may be;
@@ -69,7 +73,7 @@ _IGNORED_OPTIONS = frozenset(
 )
 
 
-class RedisBackend:
+class RedisBackend(WatchedResults):
     """A result store.
 
     Args:
@@ -194,24 +198,8 @@ class RedisBackend:
                     found[task_id] = self._codec.decode(data, task_id)
         return found
 
-    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
-        deadline = float("inf") if timeout is None else time.monotonic() + timeout
-        pending = {(self._task_prefix + task_id).encode(): task_id for task_id in task_ids}
-        if not pending:
-            return
-        watcher = self._watcher()
-        waiter = watcher.open([self._task_prefix + task_id for task_id in task_ids], deadline)
-        try:
-            while pending:
-                for key, data in watcher.wait(waiter, deadline):
-                    if key not in pending:
-                        continue
-                    record = self._codec.decode(data, pending[key])
-                    if record.status in states.READY_STATES:
-                        del pending[key]
-                        yield record
-        finally:
-            watcher.close(waiter)
+    def open_watch(self) -> RedisWatch:
+        return RedisWatch(self._watcher(), self._task_prefix, self._codec)
 
     def _watcher(self) -> Watcher:
         watcher = self._watch
@@ -267,6 +255,67 @@ class RedisBackend:
 
     def _refused(self, error: ReplyError, what: str) -> Exception:
         return refine(error, f"Redis at {self._params.address} refused {what}")
+
+
+class RedisWatch:
+    """A `ResultWatch` on the connection that all of the process share.
+
+    Args:
+        watcher: That connection.
+        prefix: Of the keys of results.
+        codec: Reads them.
+    """
+
+    def __init__(self, watcher: Watcher, prefix: str, codec: ResultCodec) -> None:
+        self._watcher = watcher
+        self._waiter = Waiter()
+        self._prefix = prefix
+        self._skip = len(prefix.encode())
+        self._codec = codec
+        self._pending: set[str] = set()
+        #: Told, but still subscribed to.
+        self._told: list[str] = []
+
+    def add(self, task_ids: Collection[str]) -> None:
+        if self._told:
+            # Some of these may be among them, and have to be read again.
+            self.discard(())
+        self._pending.update(task_ids)
+        prefix = self._prefix
+        self._watcher.add(self._waiter, [prefix + task_id for task_id in task_ids])
+
+    def discard(self, task_ids: Collection[str]) -> None:
+        self._pending.difference_update(task_ids)
+        gone = dict.fromkeys((*task_ids, *self._told))
+        self._watcher.discard(self._waiter, [self._prefix + task_id for task_id in gone])
+        self._told.clear()
+
+    def wait(self, timeout: float | None) -> list[ResultRecord]:
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        if len(self._told) >= _TOLD_AT_ONCE:
+            self.discard(())
+        while True:
+            news = self._watcher.wait(self._waiter, deadline)
+            ready = [record for key, data in news if (record := self._ready(key[self._skip :].decode(), data))]
+            if ready or not news:
+                return ready
+
+    def _ready(self, task_id: str, data: bytes) -> ResultRecord | None:
+        """A record that ends the wait for a task."""
+        if task_id not in self._pending:
+            return None
+        record = self._codec.decode(data, task_id)
+        if record.status not in states.READY_STATES:
+            return None
+        self._pending.discard(task_id)
+        self._told.append(task_id)
+        return record
+
+    def wake(self) -> None:
+        self._watcher.wake(self._waiter)
+
+    def close(self) -> None:
+        self._watcher.close(self._waiter)
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from celeriac.drivers.resp import Push, ReplyError, RespConnection, pack_command, refine
-from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost, SessionRefused, TimeoutError
+from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost, SessionRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,24 +21,31 @@ if TYPE_CHECKING:
     from celeriac.drivers.resp_params import RespParams
 
 #: Keys in one command.
-_CHUNK = 1000
+_PAGE = 1000
 #: Seconds to try to reach the server again after the connection broke.
 RECONNECT_FOR = 30.0
 _FOREVER = float("inf")
 
 
 class Waiter:
-    """One wait for some keys.
+    """One wait for some keys, which are channels too.
 
     Attributes:
-        keys: Keys, which are channels too, that still have to be watched.
+        keys: Keys that are watched, or soon will be.
+        unasked: Those of them that are still to be subscribed to and read.
+        is_asking: A question is on its way; the next goes out when it is answered.
+        news: Pairs of key and payload that have come.
+        woken: `Watcher.wake` was called, and no wait has returned since.
     """
 
-    __slots__ = ("_signal", "keys", "news")
+    __slots__ = ("_signal", "is_asking", "keys", "news", "unasked", "woken")
 
-    def __init__(self, keys: Iterable[str]) -> None:
-        self.keys = dict.fromkeys(key.encode() for key in keys)
+    def __init__(self) -> None:
+        self.keys: dict[bytes, None] = {}
+        self.unasked: deque[bytes] = deque()
+        self.is_asking = False
         self.news: deque[tuple[bytes, bytes]] = deque()
+        self.woken = False
         self._signal: threading.Event | None = None
 
     def signal(self) -> None:
@@ -66,6 +73,8 @@ class Watcher:
         # Guards everything below, and every use of the connection but waiting for it to become readable.
         self._lock = threading.Lock()
         self._connection: RespConnection | None = None
+        self._waiters: dict[Waiter, None] = {}
+        #: Who is told about each key that is subscribed to.
         self._watching: dict[bytes, list[Waiter]] = {}
         #: Whose question each reply on its way answers, and the keys it asked for.
         self._asked: deque[tuple[Waiter, Sequence[bytes]]] = deque()
@@ -74,40 +83,40 @@ class Watcher:
         #: Waiters given up. The garbage collector may do so while this very thread holds the lock.
         self._given_up: deque[Waiter] = deque()
 
-    def open(self, keys: Iterable[str], deadline: float) -> Waiter:
-        """Begin to watch keys. What is stored under them already arrives like a change.
+    def add(self, waiter: Waiter, keys: Iterable[str]) -> None:
+        """Watch more keys. What is stored under them already arrives like a change.
 
         Raises:
-            OperationalError: The server cannot be reached.
+            OperationalError: The server refused.
         """
-        waiter = Waiter(keys)
+        new = [encoded for key in keys if (encoded := key.encode()) not in waiter.keys]
         with self._locked():
-            known = set(self._watching)
-            for key in waiter.keys:
-                self._watching.setdefault(key, []).append(waiter)
-            try:
-                if self._connection is not None and self._connection.lost is None:
-                    try:
-                        self._ask(self._connection, waiter, [key for key in waiter.keys if key not in known])
-                        return waiter
-                    except SessionLost:
-                        # An idle connection that the server closed: the next one asks for everybody.
-                        pass
-                if self._reader is None:
-                    self._connect(deadline)
-            except BaseException:
-                self._forget(waiter)
-                raise
-        return waiter
+            self._waiters[waiter] = None
+            waiter.keys.update(dict.fromkeys(new))
+            waiter.unasked.extend(new)
+            connection = self._connection
+            if connection is not None and connection.lost is None and not waiter.is_asking:
+                try:
+                    self._ask(connection, waiter)
+                except SessionLost:
+                    # An idle connection that the server closed: the next one asks for everybody.
+                    pass
+
+    def discard(self, waiter: Waiter, keys: Iterable[str]) -> None:
+        """Watch these no more."""
+        with self._locked():
+            known = [encoded for key in keys if (encoded := key.encode()) in waiter.keys]
+            for key in known:
+                del waiter.keys[key]
+            self._unsubscribe(self._forget(waiter, known))
 
     def wait(self, waiter: Waiter, deadline: float) -> list[tuple[bytes, bytes]]:
         """Wait for news about a waiter's keys.
 
         Returns:
-            Pairs of key and payload.
+            Pairs of key and payload; none when time is up, or after `wake`.
 
         Raises:
-            celeriac.exceptions.TimeoutError: None came in time.
             OperationalError: The server cannot be reached any more.
         """
         while True:
@@ -122,9 +131,11 @@ class Watcher:
                 else:
                     event = waiter.prepare()
                     self._idle.append(waiter)
-            if time.monotonic() >= deadline:
+            # From here on `wake` ends the wait; what came before is seen now.
+            if waiter.woken or time.monotonic() >= deadline:
+                waiter.woken = False
                 self._leave(waiter)
-                raise TimeoutError("The operation timed out.")
+                return []
             try:
                 if reads:
                     self._read(deadline)
@@ -132,6 +143,15 @@ class Watcher:
                     event.wait(_remaining(deadline))
             finally:
                 self._leave(waiter)
+
+    def wake(self, waiter: Waiter) -> None:
+        """Make a waiter's `wait` return. Takes no lock: the thread that calls this must not block."""
+        waiter.woken = True
+        waiter.signal()
+        # Whoever reads may be another one, which then only looks again.
+        connection = self._connection
+        if connection is not None:
+            connection.wake()
 
     def close(self, waiter: Waiter) -> None:
         """Stop watching; leaves nothing subscribed. May be called by the garbage collector."""
@@ -144,7 +164,9 @@ class Watcher:
         while True:
             try:
                 while self._given_up:
-                    self._unsubscribe(self._forget(self._given_up.popleft()))
+                    waiter = self._given_up.popleft()
+                    self._waiters.pop(waiter, None)
+                    self._unsubscribe(self._forget(waiter, waiter.keys))
             finally:
                 self._lock.release()
             # One that came after the look and found the lock taken is left to whoever comes next: us.
@@ -163,7 +185,7 @@ class Watcher:
         connection = self._connection
         if connection is None or connection.lost is not None or not keys:
             return
-        data = b"".join(pack_command(("UNSUBSCRIBE", *chunk)) for chunk in _chunks(keys))
+        data = b"".join(pack_command(("UNSUBSCRIBE", *page)) for page in _pages(keys))
         try:
             connection.send(data, time.monotonic() + self._params.timeout)
         except SessionLost:
@@ -181,10 +203,10 @@ class Watcher:
 
     # --- with the lock held
 
-    def _forget(self, waiter: Waiter) -> list[bytes]:
-        """Drop a waiter; returns the keys nobody watches any more."""
+    def _forget(self, waiter: Waiter, keys: Iterable[bytes]) -> list[bytes]:
+        """Drop a waiter from some keys; returns those that nobody watches any more."""
         gone = []
-        for key in waiter.keys:
+        for key in keys:
             others = self._watching.get(key)
             if others is not None and waiter in others:
                 others.remove(waiter)
@@ -208,22 +230,34 @@ class Watcher:
             )
         connection.enable_wake()
         self._asked.clear()
-        waiters = dict.fromkeys(waiter for waiters in self._watching.values() for waiter in waiters)
-        for waiter in waiters:
-            self._ask(connection, waiter, list(waiter.keys))
+        self._watching.clear()
+        for waiter in self._waiters:
+            waiter.unasked = deque(waiter.keys)
+            self._ask(connection, waiter)
         self._connection = connection
 
-    def _ask(self, connection: RespConnection, waiter: Waiter, subscribe: Sequence[bytes]) -> None:
-        """Subscribe, then read: what changes in between is told twice rather than never."""
-        parts = [pack_command(("SUBSCRIBE", *chunk)) for chunk in _chunks(subscribe)]
-        asked = []
-        for chunk in _chunks(list(waiter.keys)):
-            parts.append(pack_command(("MGET", *chunk)))
-            asked.append((waiter, chunk))
-        connection.send(b"".join(parts), time.monotonic() + self._params.timeout)
-        self._asked.extend(asked)
+    def _ask(self, connection: RespConnection, waiter: Waiter) -> None:
+        """Subscribe to a page of keys, then read them: what changes in between is told twice rather than never.
 
-    def _take_in(self, items: Sequence[object]) -> None:
+        The next page goes out with the answer to this one, so that neither a command nor its reply grows with the
+        number of keys, and other clients of the server get their turn.
+        """
+        page: list[bytes] = []
+        while waiter.unasked and len(page) < _PAGE:
+            key = waiter.unasked.popleft()
+            if key in waiter.keys:
+                page.append(key)
+        waiter.is_asking = bool(page)
+        if not page:
+            return
+        new = [key for key in page if key not in self._watching]
+        for key in page:
+            self._watching.setdefault(key, []).append(waiter)
+        self._asked.append((waiter, page))
+        subscribe = pack_command(("SUBSCRIBE", *new)) if new else b""
+        connection.send(subscribe + pack_command(("MGET", *page)), time.monotonic() + self._params.timeout)
+
+    def _take_in(self, connection: RespConnection, items: Sequence[object]) -> None:
         for item in items:
             if isinstance(item, Push):
                 if item[0] == b"message":
@@ -238,19 +272,25 @@ class Watcher:
                 waiter.news.extend(found)
                 if found:
                     waiter.signal()
+                if waiter in self._waiters:
+                    self._ask(connection, waiter)
 
     # --- reading
 
     def _read(self, deadline: float) -> None:
         """Read for everybody until something came. The lock is not held meanwhile."""
         connection = self._connection
-        if connection is None or connection.lost is not None:
+        if connection is None:
+            with self._locked():
+                self._connect(deadline)
+            return
+        if connection.lost is not None:
             self._reconnect(deadline)
             return
         try:
             if connection.wait_readable(deadline):
                 with self._locked():
-                    self._take_in(connection.receive_ready())
+                    self._take_in(connection, connection.receive_ready())
         except SessionLost:
             self._reconnect(deadline)
         except BaseException:
@@ -294,5 +334,5 @@ def _remaining(deadline: float) -> float | None:
     return None if deadline == _FOREVER else max(deadline - time.monotonic(), 0.0)
 
 
-def _chunks(keys: Sequence[bytes]) -> list[Sequence[bytes]]:
-    return [keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK)]
+def _pages(keys: Sequence[bytes]) -> list[Sequence[bytes]]:
+    return [keys[start : start + _PAGE] for start in range(0, len(keys), _PAGE)]

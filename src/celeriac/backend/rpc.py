@@ -8,26 +8,26 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 from celeriac import states
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
 from celeriac.backend.codec import ResultCodec
 from celeriac.backend.rpc_replies import Reply, ReplyQueue
-from celeriac.backend.watching import not_ready
+from celeriac.backend.watching import WatchedResults
 from celeriac.drivers.amqp.errors import AMQPError, ConnectionRefused, OperationTimeout
 from celeriac.drivers.amqp.faults import as_connect_failure, as_operational
 from celeriac.drivers.amqp.link import Link
 from celeriac.drivers.amqp.params import params_from_url
-from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, TimeoutError
+from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError
 from celeriac.serialization.compression import compress, decompress
 from celeriac.serialization.serializers import registry
 from celeriac.utils.dataclass import replace
 from celeriac.utils.url import redact, split_failover
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from celeriac.drivers.amqp import OutgoingMessage
     from celeriac.drivers.amqp.params import AMQPParams
@@ -41,11 +41,13 @@ _QUEUE_LIFETIME = 300.0
 _PAGE = 1000
 #: Seconds before a waiting client tries again to reach a broker that is away.
 _RETRY_INTERVAL = 0.2
+#: Replies to take away in one go during a long wait.
+_GIVEN_AT_ONCE = 100
 #: Options of the broker that these connections share.
 _SHARED_OPTIONS = ("channel_max", "client_properties", "confirm_publish", "frame_max")
 
 
-class RPCBackend:
+class RPCBackend(WatchedResults):
     """Results as messages.
 
     Args:
@@ -159,43 +161,8 @@ class RPCBackend:
                 found[task_id] = self._decode(reply)
         return found
 
-    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
-        process = self._mine()
-        replies = process.replies
-        deadline = None if timeout is None else time.monotonic() + timeout
-        pending = dict.fromkeys(task_ids)
-        process.joined(pending)
-        seen: dict[str, Reply] = {}
-        lost_at: float | None = None
-        try:
-            while pending:
-                arrivals = replies.arrivals
-                for task_id in list(pending):
-                    reply = replies.get(task_id)
-                    if reply is None or seen.get(task_id) is reply:
-                        continue
-                    record = self._decode(reply)
-                    seen[task_id] = reply
-                    if record.status in states.READY_STATES:
-                        del pending[task_id]
-                        process.taken(task_id)
-                        yield record
-                if not pending:
-                    return
-                left = _FOREVER if deadline is None else deadline - time.monotonic()
-                if left <= 0:
-                    raise TimeoutError(not_ready(pending, timeout))
-                try:
-                    replies.wait(arrivals, left)
-                    lost_at = None
-                except OperationalError:
-                    lost_at = lost_at or time.monotonic()
-                    if time.monotonic() - lost_at > self._options.timeout:
-                        raise
-                    time.sleep(min(_RETRY_INTERVAL, left))
-        finally:
-            for task_id in pending:
-                process.left(task_id)
+    def open_watch(self) -> RPCWatch:
+        return RPCWatch(self._mine(), self._decode, self._options.timeout)
 
     def _decode(self, reply: Reply) -> ResultRecord:
         codec = self._codecs.get(reply.content_type)
@@ -290,6 +257,96 @@ class _Process:
         with self.store_lock:
             self.drop_store_link()
         self.replies.close()
+
+
+class RPCWatch:
+    """A `ResultWatch` on the queue of replies of a process.
+
+    Args:
+        process: Whose queue it is.
+        decode: Reads a reply.
+        patience: Seconds to try to reach a broker that is away.
+    """
+
+    def __init__(self, process: _Process, decode: Callable[[Reply], ResultRecord], patience: float) -> None:
+        self._process = process
+        self._decode = decode
+        self._patience = patience
+        self._pending: dict[str, None] = {}
+        self._told: deque[str] = deque()
+        #: Given to the caller, and kept until it discards them: others may have begun to wait meanwhile.
+        self._given: dict[str, None] = {}
+        self._woken = False
+
+    def add(self, task_ids: Collection[str]) -> None:
+        again = [task_id for task_id in task_ids if task_id in self._given]
+        for task_id in again:
+            del self._given[task_id]
+            self._pending[task_id] = None
+        self._told.extend(again)
+        new = [task_id for task_id in task_ids if task_id not in self._pending]
+        self._pending.update(dict.fromkeys(new))
+        self._process.joined(new)
+        self._process.replies.tell(new, self._told)
+
+    def discard(self, task_ids: Collection[str]) -> None:
+        known = [task_id for task_id in task_ids if task_id in self._pending]
+        self._process.replies.tell_no_more(known, self._told)
+        for task_id in known:
+            del self._pending[task_id]
+            self._process.left(task_id)
+        self._take_away([task_id for task_id in task_ids if task_id in self._given])
+
+    def _take_away(self, task_ids: Collection[str]) -> None:
+        self._process.replies.tell_no_more(task_ids, self._told)
+        for task_id in task_ids:
+            del self._given[task_id]
+            self._process.taken(task_id)
+
+    def wait(self, timeout: float | None) -> list[ResultRecord]:
+        deadline = time.monotonic() + (_FOREVER if timeout is None else timeout)
+        lost_at: float | None = None
+        while True:
+            # Before looking at what came: `wake` and replies that come from now on end the wait below.
+            arrivals = self._process.replies.arrivals
+            ready = self._take()
+            woken, self._woken = self._woken, False
+            left = deadline - time.monotonic()
+            if ready or woken or not self._pending or left <= 0:
+                return ready
+            try:
+                self._process.replies.wait(arrivals, left)
+                lost_at = None
+            except OperationalError:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at > self._patience:
+                    raise
+                time.sleep(min(_RETRY_INTERVAL, left))
+
+    def _take(self) -> list[ResultRecord]:
+        """Records that have come since."""
+        if len(self._given) >= _GIVEN_AT_ONCE:
+            self._take_away(list(self._given))
+        ready = []
+        for _ in range(len(self._told)):
+            task_id = self._told.popleft()
+            reply = self._process.replies.get(task_id) if task_id in self._pending else None
+            if reply is None:
+                continue
+            record = self._decode(reply)
+            if record.status in states.READY_STATES:
+                ready.append(record)
+                del self._pending[task_id]
+                self._given[task_id] = None
+        return ready
+
+    def wake(self) -> None:
+        # The flag comes first: it is looked at before every wait.
+        self._woken = True
+        self._process.replies.wake()
+
+    def close(self) -> None:
+        self.discard([*self._pending, *self._given])
 
 
 def _servers(url: str, options: BackendOptions, preferred: str) -> list[AMQPParams]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -17,7 +17,7 @@ from celeriac.drivers.amqp.errors import AMQPError
 from celeriac.drivers.amqp.faults import as_operational
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from celeriac.drivers.amqp import Channel
     from celeriac.drivers.amqp import Delivery as RawDelivery
@@ -69,6 +69,7 @@ class ReplyQueue:
         self._condition = threading.Condition()
         self._busy = False
         self._arrivals = 0
+        self._told: dict[str, list[deque[str]]] = {}
         self._replies: OrderedDict[str, Reply] = OrderedDict()
         self._link: Link | None = None
         self._channel: Channel | None = None
@@ -85,9 +86,28 @@ class ReplyQueue:
         with self._condition:
             self._replies.pop(task_id, None)
 
+    def tell(self, task_ids: Iterable[str], told: deque[str]) -> None:
+        """Append the id of each of these tasks to ``told`` whenever a reply about it comes, or if one has."""
+        with self._condition:
+            for task_id in task_ids:
+                self._told.setdefault(task_id, []).append(told)
+                if task_id in self._replies:
+                    told.append(task_id)
+
+    def tell_no_more(self, task_ids: Iterable[str], told: deque[str]) -> None:
+        """Undo `tell` for some tasks."""
+        with self._condition:
+            for task_id in task_ids:
+                # By identity: other deques may be equal.
+                others = [each for each in self._told.get(task_id, ()) if each is not told]
+                if others:
+                    self._told[task_id] = others
+                else:
+                    self._told.pop(task_id, None)
+
     @property
     def arrivals(self) -> int:
-        """How many replies came so far; `wait` takes it."""
+        """How many replies came so far, and how often waits were ended by `wake`; `wait` takes it."""
         return self._arrivals
 
     # --- reading
@@ -126,11 +146,20 @@ class ReplyQueue:
         deadline = time.monotonic() + timeout
         with self._reading(deadline, arrivals) as mine:
             if mine and self._arrivals == arrivals:
-                left = deadline - time.monotonic()
-                self._read(max(min(left, _ASK_AFTER), 0.0))
-                if self._arrivals == arrivals and left > _ASK_AFTER:
+                started = time.monotonic()
+                self._read(max(min(deadline - started, _ASK_AFTER), 0.0), arrivals)
+                if self._arrivals == arrivals and time.monotonic() - started >= _ASK_AFTER:
                     # The answer, or its absence, tells a quiet connection from a lost one.
                     self._translated(lambda: self._poll(time.monotonic() + self._timeout))
+
+    def wake(self) -> None:
+        """End all waits; whoever has nothing to look for waits again."""
+        with self._condition:
+            self._arrivals += 1
+            self._condition.notify_all()
+        link = self._link
+        if link is not None:
+            link.wake()
 
     @contextmanager
     def _reading(self, deadline: float, arrivals: int | None = None) -> Iterator[bool]:
@@ -155,8 +184,8 @@ class ReplyQueue:
                     self._busy = False
                     self._condition.notify_all()
 
-    def _read(self, timeout: float) -> None:
-        self._translated(lambda: self._drain(timeout))
+    def _read(self, timeout: float, arrivals: int | None = None) -> None:
+        self._translated(lambda: self._drain(timeout, arrivals))
 
     def _translated(self, work: Callable[[], None]) -> None:
         had_link = self._link is not None
@@ -169,8 +198,11 @@ class ReplyQueue:
             # It was lost some time ago, and only noticed now: what was asked for is worth another connection.
             self._translated(work)
 
-    def _drain(self, timeout: float) -> None:
+    def _drain(self, timeout: float, arrivals: int | None) -> None:
         link, channel = self._open()
+        if arrivals is not None and self._arrivals != arrivals:
+            # A `wake` while there was no connection to wake.
+            timeout = 0.0
         if link.connection.drain(timeout):
             self._take(channel)
 
@@ -200,6 +232,8 @@ class ReplyQueue:
         reply = Reply(task_id, raw.body, properties.get("content_type") or "", compression)
         earlier = self._replies.pop(task_id, None)
         self._replies[task_id] = reply if earlier is None else self._merge(earlier, reply)
+        for told in self._told.get(task_id, ()):
+            told.append(task_id)
         if len(self._replies) > self._capacity:
             self._replies.popitem(last=False)
 

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
 from celeriac.backend.codec import ResultCodec
 from celeriac.backend.retention import expiry
-from celeriac.backend.watching import watch_by_reading
+from celeriac.backend.watching import ReadingWatch, WatchedResults
 from celeriac.drivers.datagrams import EVERYTHING, Announcer, Listener, mask_of, news_directory
 from celeriac.drivers.sqlite import DEFAULT_APP_NAME, Database, database_path
 from celeriac.exceptions import BackendGetMetaError, SerializationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 TOPIC: Final = "r"
 
@@ -69,7 +70,7 @@ _SWEEP: Final = (
 _SWEEP_GROUPS: Final = "DELETE FROM celeriac_groups WHERE expires_at <= ?"
 
 
-class SQLiteBackend:
+class SQLiteBackend(WatchedResults):
     """Results in a file: ``sqlite://`` (the app's own), ``sqlite:///relative``, ``sqlite:////absolute``.
 
     Args:
@@ -117,20 +118,8 @@ class SQLiteBackend:
         rows = self._connection().query(_LOAD, (json.dumps(list(task_ids)), time.time()))
         return {task_id: self._decode(task_id, meta) for task_id, meta in rows}
 
-    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
-        directory = self._connection().directory
-        interval = POLL_INTERVAL if directory is None else SAFETY_INTERVAL
-        mask = _mask(task_ids) if len(task_ids) <= _MASKED_IDS else EVERYTHING
-        listener = Listener(directory, TOPIC, mask)
-        try:
-            yield from watch_by_reading(
-                task_ids,
-                timeout=timeout,
-                load_many=self.load_many,
-                wait=lambda seconds: _wait(listener, interval if seconds is None else min(seconds, interval)),
-            )
-        finally:
-            listener.close()
+    def open_watch(self) -> ReadingWatch:
+        return ReadingWatch(self.load_many, DatagramNews(self._connection().directory))
 
     def forget_many(self, task_ids: Sequence[str]) -> None:
         if task_ids:
@@ -203,9 +192,44 @@ class ResultConnection(Database):
         super().close()
 
 
-def _wait(listener: Listener, seconds: float) -> None:
-    listener.wait(seconds)
+class DatagramNews:
+    """Tells a watch that results were stored, by a socket named after the bits of the tasks it waits for.
+
+    Args:
+        directory: Where such sockets are; None where there can be none, and reading at intervals has to do.
+    """
+
+    def __init__(self, directory: Path | None) -> None:
+        self._directory = directory
+        self._interval = POLL_INTERVAL if directory is None else SAFETY_INTERVAL
+        self._mask = 0
+        self._listener: Listener | None = None
+
+    def add(self, task_ids: Sequence[str]) -> None:
+        """Take a socket with a wider mask, unless the present one covers these tasks."""
+        mask = self._mask | (_mask(task_ids) if len(task_ids) <= _MASKED_IDS else EVERYTHING)
+        if mask != self._mask or self._listener is None:
+            earlier, self._listener = self._listener, Listener(self._directory, TOPIC, mask)
+            self._mask = mask
+            if earlier is not None:
+                earlier.close()
+
+    def discard(self, task_ids: Sequence[str]) -> None:
+        """The mask stays as wide: news too many cost less than another socket."""
+
+    def wait(self, seconds: float | None) -> None:
+        if self._listener is not None:
+            self._listener.wait(self._interval if seconds is None else min(seconds, self._interval))
+
+    def wake(self) -> None:
+        listener = self._listener
+        if listener is not None:
+            listener.wake()
+
+    def close(self) -> None:
+        if self._listener is not None:
+            self._listener.close()
 
 
-def _mask(task_ids: Collection[str] | Iterator[str]) -> int:
+def _mask(task_ids: Iterable[str]) -> int:
     return mask_of(*task_ids)

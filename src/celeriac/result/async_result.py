@@ -12,14 +12,16 @@ from celeriac.exceptions import TimeoutError
 from celeriac.result import graph
 from celeriac.result.base import ResultBase
 from celeriac.result.joining import assert_will_not_block
+from celeriac.result.notice import Notice, notice
 from celeriac.result.stored import result_from_tuple
 from celeriac.result.waiting import as_meta, exception_of, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from celeriac.backend.base import ResultBackend
     from celeriac.current import AppLike
+    from celeriac.utils.graph import DependencyGraph
 
 R = TypeVar("R")
 
@@ -45,6 +47,7 @@ class AsyncResult(ResultBase, Generic[R]):
     _backend: ResultBackend | None = None
     _cache: ResultRecord | None = None
     _name: str | None = None
+    _graph: DependencyGraph | None = None
     ignored = False
 
     #: Raised by `get` when time is up.
@@ -90,12 +93,17 @@ class AsyncResult(ResultBase, Generic[R]):
         record = self.backend.load_many([self.id]).get(self.id)
         if record is None:
             return ResultRecord(self.id, states.PENDING)
-        return self._keep(record)
+        return self.keep(record)
 
-    def _keep(self, record: ResultRecord) -> ResultRecord:
+    def keep(self, record: ResultRecord) -> ResultRecord:
+        """Remember a record that is final, so that the store need not be asked again; returns it."""
         if record.status in states.READY_STATES:
             self._cache = record
         return record
+
+    def known_record(self) -> ResultRecord | None:
+        """The final record, if it is known without asking the store."""
+        return self._cache
 
     @property
     def task_id(self) -> str:
@@ -231,21 +239,96 @@ class AsyncResult(ResultBase, Generic[R]):
         if follow_parents and propagate:
             self._raise_parent_error()
         if self._cache is None:
-            self._keep(wait_for(self.backend, self.id, timeout, interval, on_interval))
-        record = cast("ResultRecord", self._cache)
-        if on_message is not None:
-            on_message(as_meta(record))
-        if propagate and record.status in PROPAGATE_STATES:
-            self.maybe_throw(callback=callback)
-        elif callback is not None:
-            callback(self.id, record.result)
-        return cast("R", record.result)
+            self.keep(wait_for(self.backend, self.id, timeout, interval, on_interval))
+        return self._deliver(propagate, callback, on_message, PROPAGATE_STATES)
 
     wait = get
 
+    async def aget(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        *,
+        follow_parents: bool = True,
+        callback: Callable[[str, Any], object] | None = None,
+        on_message: Callable[[dict[str, Any]], object] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> R:
+        """As `get`, for coroutines: it does not block the event loop, and no thread waits for this call.
+
+        ``await result`` is ``await result.aget()``. Cancelling leaves nothing behind.
+
+        Args:
+            timeout: Seconds to wait; None waits for ever.
+            propagate: Raise the task's exception; False returns it.
+            follow_parents: Raise the failure of a parent as soon as it is known.
+            callback: Called with the task's id and its value.
+            on_message: Called with the final record, as a dictionary.
+            disable_sync_subtasks: Refuse to wait inside a task.
+
+        Raises:
+            TimeoutError: It is not ready after ``timeout`` seconds.
+            RuntimeError: Called inside a task.
+            Exception: The task's own exception.
+        """
+        if self.ignored:
+            return cast("R", None)
+        if disable_sync_subtasks:
+            assert_will_not_block()
+        if self.known_record() is None:
+            await self._arrival(timeout, follow_parents and propagate)
+        return self._deliver(propagate, callback, on_message)
+
+    def __await__(self) -> Generator[Any, None, R]:
+        return self.aget().__await__()
+
+    async def _arrival(self, timeout: float | None, follow_parents: bool) -> None:
+        """Wait until its record is kept; raises the failure of a parent that comes before."""
+        # See there why so late.
+        from celeriac.result.awaiting import Arrivals
+
+        awaited = {self.id: self}
+        if follow_parents:
+            awaited.update((node.id, node) for node in self._parents() if isinstance(node, AsyncResult))
+            for node in self._parents():
+                if node.known_record() is not None:
+                    node.maybe_throw()
+                    awaited.pop(node.id, None)
+        with Arrivals(self.backend, awaited, timeout) as arrivals:
+            while self.known_record() is None:
+                for record in await arrivals.next():
+                    if record.status in states.PROPAGATE_STATES and record.task_id != self.id:
+                        raise exception_of(record)
+
+    def _deliver(
+        self,
+        propagate: bool,
+        callback: Callable[[str, Any], object] | None,
+        on_message: Callable[[dict[str, Any]], object] | None,
+        propagate_states: Any = states.PROPAGATE_STATES,
+    ) -> R:
+        """Give the known record to who waited for it."""
+        record = self._record()
+        if on_message is not None:
+            on_message(as_meta(record))
+        if propagate and record.status in propagate_states:
+            raise exception_of(record)
+        if callback is not None:
+            callback(self.id, record.result)
+        return cast("R", record.result)
+
     def _raise_parent_error(self) -> None:
+        """Raise the failure of the first parent that failed, having read all of them at once."""
+        parents = [node for node in self._parents() if isinstance(node, AsyncResult)]
+        unknown = [node.id for node in parents if node.known_record() is None]
+        found = self.backend.load_many(unknown) if unknown else {}
         for node in reversed(list(self._parents())):
-            node.maybe_throw()
+            if isinstance(node, AsyncResult):
+                record = node.known_record() or found.get(node.id)
+                if record is not None and node.keep(record).status in states.PROPAGATE_STATES:
+                    raise exception_of(record)
+            else:
+                node.maybe_throw()
 
     def _parents(self) -> Iterator[Any]:
         node = self.parent
@@ -276,13 +359,27 @@ class AsyncResult(ResultBase, Generic[R]):
         """As `maybe_throw`."""
         return self.maybe_throw(*args, **kwargs)
 
-    def then(self, callback: Any, on_error: Any = None, weak: bool = False) -> Any:
-        """Not supported: wait with `get`, or give the call a ``link``.
+    def then(
+        self,
+        callback: Callable[[AsyncResult[R]], object],
+        on_error: Callable[[Exception], object] | None = None,
+        weak: bool = False,
+    ) -> Notice:
+        """Call a function when it has ended, whatever the outcome.
 
-        Raises:
-            NotImplementedError: Always.
+        The call comes from a thread that all such waits of the process share, or at once if the end is known
+        already; a function that takes long holds up the others.
+
+        Args:
+            callback: Called with this result.
+            on_error: Called with the exception that ``callback`` raised, or with the error of a store that failed,
+                after which ``callback`` is not called; None logs it.
+            weak: Do not keep this result alive; if nobody else does, ``callback`` is not called.
+
+        Returns:
+            Its `cancel` prevents the call.
         """
-        raise NotImplementedError("AsyncResult.then() is not supported: use get(callback=...) or a link")
+        return notice(self, [self], callback, on_error, weak)
 
     # ------------------------------------------------------------------ acting
 
@@ -315,6 +412,30 @@ class AsyncResult(ResultBase, Generic[R]):
             self.id, connection=connection, terminate=terminate, signal=signal, reply=wait, timeout=timeout
         )
 
+    def revoke_by_stamped_headers(
+        self,
+        headers: Mapping[str, Any],
+        connection: Any = None,
+        terminate: bool = False,
+        signal: str | None = None,
+        wait: bool = False,
+        timeout: float | None = None,
+    ) -> Any:
+        """Tell all workers to skip tasks with these stamps.
+
+        Args:
+            headers: Names of stamps, and their values.
+            connection: Not supported; must be None.
+            terminate: Also kill those that run.
+            signal: Signal to kill with.
+            wait: Wait for answers.
+            timeout: Seconds to wait for them.
+        """
+        app: Any = self.app or get_current_app()
+        return app.control.revoke_by_stamped_headers(
+            headers, connection=connection, terminate=terminate, signal=signal, reply=wait, timeout=timeout
+        )
+
     # ------------------------------------------------------------------ graphs
 
     def iterdeps(self, intermediate: bool = False) -> Iterator[tuple[Any, Any]]:
@@ -337,6 +458,25 @@ class AsyncResult(ResultBase, Generic[R]):
         """
         for _, node in self.iterdeps(intermediate=intermediate):
             yield node, node.get(**kwargs)
+
+    @property
+    def graph(self) -> DependencyGraph:
+        """It and all it started as a graph, made at the first use."""
+        if self._graph is None:
+            self._graph = self.build_graph()
+        return self._graph
+
+    def build_graph(self, intermediate: bool = False, formatter: Any = None) -> DependencyGraph:
+        """It and all it started as a graph.
+
+        Args:
+            intermediate: Pass over results that are not ready.
+            formatter: Writes the graph in another form than DOT's.
+
+        Raises:
+            IncompleteStream: One is not ready.
+        """
+        return graph.build(self, intermediate, formatter)
 
     def get_leaf(self) -> Any:
         """Value of the last task of all it started."""

@@ -38,6 +38,10 @@ class EagerResult(AsyncResult[R]):
     def _record(self) -> ResultRecord:
         return self._eager
 
+    def known_record(self) -> ResultRecord:
+        """Its record."""
+        return self._eager
+
     def ready(self) -> bool:
         """Always true."""
         return True

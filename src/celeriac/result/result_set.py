@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import time
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
 
 from celeriac import states
 from celeriac.current import get_current_app
 from celeriac.exceptions import ImproperlyConfigured, TimeoutError
 from celeriac.result.base import ResultBase
-from celeriac.result.eager_result import EagerResult
 from celeriac.result.joining import assert_will_not_block
+from celeriac.result.notice import notice
 from celeriac.result.waiting import as_meta, exception_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Collection,
+        Generator,
+        Iterable,
+        Iterator,
+        Mapping,
+    )
+    from typing import Self
 
     from celeriac.backend.base import ResultBackend, ResultRecord
     from celeriac.current import AppLike
     from celeriac.result.async_result import AsyncResult
+
+
+#: Ids in one read.
+PAGE = 1000
 
 
 class ResultSet(ResultBase):
@@ -27,6 +42,8 @@ class ResultSet(ResultBase):
     Args:
         results: The results.
         app: The app; None is the current one.
+        ready_barrier: Something with a ``then(callback)`` of its own, which decides when functions given to `then`
+            are called; None is when all results are ready.
 
     Attributes:
         results: The results, in order.
@@ -35,9 +52,8 @@ class ResultSet(ResultBase):
     #: Set by the classes that apps make of this one.
     _app: AppLike | None = None
 
-    def __init__(self, results: Iterable[Any], app: AppLike | None = None, **kwargs: Any) -> None:
-        if kwargs.pop("ready_barrier", None) is not None or kwargs:
-            raise TypeError(f"ResultSet does not support {sorted(kwargs) or ['ready_barrier']}")
+    def __init__(self, results: Iterable[Any], app: AppLike | None = None, ready_barrier: Any = None) -> None:
+        self._ready_barrier = ready_barrier
         if app is not None:
             self._app = app
         self.results: list[Any] = list(results)
@@ -88,29 +104,42 @@ class ResultSet(ResultBase):
         """Remove all."""
         self.results.clear()
 
+    def _unknown(self) -> dict[str, AsyncResult[Any]]:
+        """Results of tasks that have to be read, by id."""
+        return {each.id: each for each in self._leaves() if each.known_record() is None and not each.ignored}
+
     def _refresh(self) -> None:
-        """Read what is not known to be final, all at once."""
-        missing = [r for r in self._leaves() if r._cache is None and not r.ignored and not isinstance(r, EagerResult)]
-        if missing:
-            found = self.backend.load_many([result.id for result in missing])
-            for result in missing:
-                if result.id in found:
-                    result._keep(found[result.id])
+        """Read what is not known to be final, page by page."""
+        missing = self._unknown()
+        task_ids = list(missing)
+        for start in range(0, len(task_ids), PAGE):
+            for task_id, record in self.backend.load_many(task_ids[start : start + PAGE]).items():
+                missing[task_id].keep(record)
 
     def successful(self) -> bool:
         """Whether all succeeded."""
         self._refresh()
-        return all(result.successful() for result in self.results)
+        return all(known(self._leaves(), {states.SUCCESS}))
 
     def failed(self) -> bool:
         """Whether any failed."""
         self._refresh()
-        return any(result.failed() for result in self.results)
+        return any(known(self._leaves(), {states.FAILURE}))
 
     def maybe_throw(self, callback: Any = None, propagate: bool = True) -> None:
-        """Raise the exception of the first that failed."""
-        for result in self.results:
-            result.maybe_throw(callback=callback, propagate=propagate)
+        """Raise the exception of the first that failed.
+
+        Args:
+            callback: Called with id and value of each before that one.
+            propagate: False raises nothing.
+        """
+        self._refresh()
+        for each in self._leaves():
+            record = each.known_record()
+            if record is not None and propagate and record.status in states.PROPAGATE_STATES:
+                raise exception_of(record)
+            if callback is not None:
+                callback(each.id, None if record is None else record.result)
 
     maybe_reraise = maybe_throw
 
@@ -121,12 +150,15 @@ class ResultSet(ResultBase):
     def ready(self) -> bool:
         """Whether all are ready."""
         self._refresh()
-        return all(result.ready() for result in self.results)
+        return all(known(self._leaves(), states.READY_STATES))
 
     def completed_count(self) -> int:
-        """How many succeeded."""
+        """How many succeeded; a set in this one counts once all of it did."""
         self._refresh()
-        return sum(bool(result.successful()) for result in self.results)
+        return sum(
+            all(known(each._leaves() if isinstance(each, ResultSet) else (each,), {states.SUCCESS}))
+            for each in self.results
+        )
 
     def forget(self) -> None:
         """Delete all from the backend."""
@@ -192,16 +224,64 @@ class ResultSet(ResultBase):
         """
         if disable_sync_subtasks:
             assert_will_not_block()
-        values: dict[str, Any] = {}
+        values = _Values(propagate, callback, on_message)
         for result, record in self._arrivals(timeout, interval, on_interval):
-            if on_message is not None:
-                on_message(as_meta(record))
-            if propagate and record.status in states.PROPAGATE_STATES:
-                raise exception_of(record)
-            if callback is not None:
-                callback(result.id, record.result)
-            values[result.id] = record.result
-        return [] if callback is not None else self._in_order(values)
+            result.keep(record)
+            values.take(result.id, record)
+        return [] if callback is not None else self._in_order(values.by_id)
+
+    async def aget(
+        self,
+        timeout: float | None = None,
+        propagate: bool = True,
+        *,
+        callback: Callable[[str, Any], object] | None = None,
+        on_message: Callable[[dict[str, Any]], object] | None = None,
+        disable_sync_subtasks: bool = True,
+    ) -> list[Any]:
+        """As `get`, for coroutines: it does not block the event loop, and no thread waits for this call.
+
+        ``await results`` is ``await results.aget()``. Cancelling leaves nothing behind.
+
+        Args:
+            timeout: Seconds to wait for all together; None waits for ever.
+            propagate: Raise the exception of the first failure to arrive; False returns exceptions as values.
+            callback: Called with id and value of each as it arrives; the returned list is then empty.
+            on_message: Called with each record as it arrives, as a dictionary.
+            disable_sync_subtasks: Refuse to wait inside a task.
+
+        Raises:
+            TimeoutError: Some are not ready in time.
+            RuntimeError: Called inside a task.
+        """
+        if disable_sync_subtasks:
+            assert_will_not_block()
+        values = _Values(propagate, callback, on_message)
+        async with aclosing(self._async_arrivals(timeout)) as arrivals:
+            async for result, record in arrivals:
+                values.take(result.id, record)
+        return [] if callback is not None else self._in_order(values.by_id)
+
+    def __await__(self) -> Generator[Any, None, list[Any]]:
+        return self.aget().__await__()
+
+    async def __aiter__(self) -> AsyncIterator[AsyncResult[Any]]:
+        """The results of the tasks, each as it becomes ready, whatever its outcome."""
+        assert_will_not_block()
+        async with aclosing(self._async_arrivals(None)) as arrivals:
+            async for result, _ in arrivals:
+                yield result
+
+    def then(
+        self,
+        callback: Callable[[Self], object],
+        on_error: Callable[[Exception], object] | None = None,
+        weak: bool = False,
+    ) -> Any:
+        """Call a function with this set when all have ended, whatever the outcome. See `AsyncResult.then`."""
+        if self._ready_barrier is not None:
+            return self._ready_barrier.then(lambda *_: callback(self), on_error)
+        return notice(self, list(self._leaves()), callback, on_error, weak)
 
     def _in_order(self, values: Mapping[str, Any]) -> list[Any]:
         """Values in the order of the results, those of a set in it as a list."""
@@ -228,40 +308,105 @@ class ResultSet(ResultBase):
             raise ImproperlyConfigured("ResultSet.join() does not take on_message: use get() or join_native()")
         return self.get(*args, **kwargs)
 
-    join_native = get
+    def join_native(
+        self, timeout: float | None = None, propagate: bool = True, interval: float = 0.5,
+        callback: Callable[[str, Any], object] | None = None, no_ack: bool = True,
+        on_message: Callable[[dict[str, Any]], object] | None = None,
+        on_interval: Callable[[], object] | None = None, disable_sync_subtasks: bool = True,
+    ) -> list[Any]:  # fmt: skip
+        """As `get`, with its arguments in another order."""
+        return self.get(
+            timeout, propagate, interval, callback, no_ack, on_message,
+            disable_sync_subtasks=disable_sync_subtasks, on_interval=on_interval,
+        )  # fmt: skip
 
     def iter_native(
         self, timeout: float | None = None, interval: float = 0.5, no_ack: bool = True,
         on_message: Any = None, on_interval: Any = None,
     ) -> Iterator[tuple[str, dict[str, Any]]]:  # fmt: skip
-        """Pairs of id and record, as a dictionary, in order of arrival."""
+        """Pairs of id and record, as a dictionary, in order of arrival.
+
+        Nothing of what was passed on is kept, so that a group of any size takes little memory, unless the store
+        cannot give it again (``rpc://``).
+        """
+        must_keep = not self.backend.capabilities.persistent
         for result, record in self._arrivals(timeout, interval, on_interval):
+            if must_keep:
+                result.keep(record)
             meta = as_meta(record)
             if on_message is not None:
                 on_message(meta)
             yield result.id, meta
 
+    def _known(self) -> Iterator[tuple[AsyncResult[Any], ResultRecord]]:
+        """Records at hand."""
+        for result in self._leaves():
+            record = result.known_record()
+            if record is not None:
+                yield result, record
+
     def _arrivals(
         self, timeout: float | None, interval: float, on_interval: Any
     ) -> Iterator[tuple[AsyncResult[Any], ResultRecord]]:
         """Records in order of arrival; those at hand come first."""
-        waiting: dict[str, AsyncResult[Any]] = {}
-        for result in self._leaves():
-            if isinstance(result, EagerResult):
-                yield result, result._record()
-            elif result._cache is not None:
-                yield result, result._cache
-            elif not result.ignored:
-                waiting[result.id] = result
+        waiting = self._unknown()
+        yield from self._known()
         deadline = None if timeout is None else time.monotonic() + timeout
         while waiting:
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
             wait = left if on_interval is None else interval if left is None else min(interval, left)
             try:
                 for record in self.backend.watch(list(waiting), timeout=wait):
-                    result = waiting.pop(record.task_id)
-                    yield result, result._keep(record)
+                    yield waiting.pop(record.task_id), record
             except TimeoutError:
                 if on_interval is None or (deadline is not None and time.monotonic() >= deadline):
                     raise
                 on_interval()
+
+    async def _async_arrivals(self, timeout: float | None) -> AsyncGenerator[tuple[AsyncResult[Any], ResultRecord]]:
+        """As `_arrivals`; each result keeps its record."""
+        # See there why so late.
+        from celeriac.result.awaiting import Arrivals
+
+        waiting = self._unknown()
+        for pair in self._known():
+            yield pair
+        if not waiting:
+            return
+        with Arrivals(self.backend, waiting, timeout) as arrivals:
+            while waiting:
+                for record in await arrivals.next():
+                    yield waiting.pop(record.task_id), record
+
+
+class _Values:
+    """What has arrived of a set."""
+
+    def __init__(
+        self,
+        propagate: bool,
+        callback: Callable[[str, Any], object] | None,
+        on_message: Callable[[dict[str, Any]], object] | None,
+    ) -> None:
+        self.by_id: dict[str, Any] = {}
+        self._propagate = propagate
+        self._callback = callback
+        self._on_message = on_message
+
+    def take(self, task_id: str, record: ResultRecord) -> None:
+        """Take one in, or raise its exception."""
+        if self._on_message is not None:
+            self._on_message(as_meta(record))
+        if self._propagate and record.status in states.PROPAGATE_STATES:
+            raise exception_of(record)
+        if self._callback is not None:
+            self._callback(task_id, record.result)
+        else:
+            self.by_id[task_id] = record.result
+
+
+def known(results: Iterable[AsyncResult[Any]], wanted: Collection[str]) -> Iterator[bool]:
+    """Of each result, whether its state is one of these as far as is known without asking the store."""
+    for each in results:
+        record = each.known_record()
+        yield record is not None and record.status in wanted

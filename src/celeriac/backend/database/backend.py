@@ -15,8 +15,8 @@ from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRec
 from celeriac.backend.database.setup import make_tables
 from celeriac.backend.database.statements import store_rows
 from celeriac.backend.database.tables import RowCodec, Tables
-from celeriac.backend.database.waiting import open_waiter, result_channels
-from celeriac.backend.watching import watch_by_reading
+from celeriac.backend.database.waiting import open_news, result_channels
+from celeriac.backend.watching import ReadingWatch, WatchedResults
 from celeriac.drivers.sql import Engines, engine_url, errors, sa
 from celeriac.exceptions import (
     BackendGetMetaError,
@@ -28,7 +28,7 @@ from celeriac.exceptions import (
 from celeriac.utils.imports import symbol_by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
 #: Ids in one statement: databases limit the number of parameters, the strictest in use to 999.
 _IDS: Final = 500
@@ -36,7 +36,7 @@ _DEFAULT_OPTIONS: Final = {"pool_pre_ping": True, "pool_recycle": 3600}
 _NOTIFY: Final = "SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])) AS c (channel)"
 
 
-class DatabaseBackend:
+class DatabaseBackend(WatchedResults):
     """Results in Celery's tables, shared with its clients and workers.
 
     Args:
@@ -111,12 +111,8 @@ class DatabaseBackend:
                     found[row["task_id"]] = self._decode(row)
         return found
 
-    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
-        waiter = open_waiter(self._url, list(task_ids), self.options)
-        try:
-            yield from watch_by_reading(task_ids, timeout=timeout, load_many=self.load_many, wait=waiter.wait)
-        finally:
-            waiter.close()
+    def open_watch(self) -> ReadingWatch:
+        return ReadingWatch(self.load_many, open_news(self._url, self.options))
 
     def forget_many(self, task_ids: Sequence[str]) -> None:
         table, doomed = self._tables.tasks, list(task_ids)

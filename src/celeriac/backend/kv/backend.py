@@ -15,11 +15,11 @@ from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
 from celeriac.backend.kv.driver import ABSENT, Entry
 from celeriac.backend.kv.schemes import STORES
 from celeriac.backend.kv.watcher import Waiter, Watcher
-from celeriac.backend.watching import not_ready
-from celeriac.exceptions import BackendStoreError, CeleryWarning, TimeoutError
+from celeriac.backend.watching import WatchedResults
+from celeriac.exceptions import BackendStoreError, CeleryWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Sequence
+    from collections.abc import Collection, Sequence
 
     from celeriac.backend.kv.driver import Driver, Stored
 
@@ -38,7 +38,7 @@ def open_driver(scheme: str, url: str, options: BackendOptions) -> Driver:
     return driver
 
 
-class KeyValueBackend:
+class KeyValueBackend(WatchedResults):
     """A result store.
 
     Args:
@@ -125,22 +125,8 @@ class KeyValueBackend:
         with self._driver.errors():
             return self._driver.read(keys)
 
-    def watch(self, task_ids: Collection[str], *, timeout: float | None) -> Iterator[ResultRecord]:
-        if not task_ids:
-            return
-        deadline = _FOREVER if timeout is None else time.monotonic() + timeout
-        pending = {self._task_prefix + task_id: task_id for task_id in task_ids}
-        waiter, watcher = Waiter(pending), self._own_watcher()
-        while pending:
-            came = watcher.wait(waiter, deadline)
-            if not came:
-                raise TimeoutError(not_ready(list(pending.values()), timeout))
-            for key, data in came.items():
-                record = self._codec.decode(data, pending[key])
-                if record.status in states.READY_STATES:
-                    del pending[key]
-                    waiter.done(key)
-                    yield record
+    def open_watch(self) -> KeyValueWatch:
+        return KeyValueWatch(self._own_watcher(), self._task_prefix, self._codec)
 
     def _own_watcher(self) -> Watcher:
         watcher = self._watcher
@@ -182,3 +168,46 @@ class KeyValueBackend:
 
     def close(self) -> None:
         self._driver.close()
+
+
+class KeyValueWatch:
+    """A `ResultWatch` that shares its reads with the others of the process.
+
+    Args:
+        watcher: Who reads for all.
+        prefix: Of the keys of results.
+        codec: Reads them.
+    """
+
+    def __init__(self, watcher: Watcher, prefix: str, codec: ResultCodec) -> None:
+        self._watcher = watcher
+        self._waiter = Waiter()
+        self._prefix = prefix
+        self._codec = codec
+
+    def add(self, task_ids: Collection[str]) -> None:
+        self._waiter.add(self._prefix + task_id for task_id in task_ids)
+
+    def discard(self, task_ids: Collection[str]) -> None:
+        for task_id in task_ids:
+            self._waiter.done(self._prefix + task_id)
+
+    def wait(self, timeout: float | None) -> list[ResultRecord]:
+        deadline = _FOREVER if timeout is None else time.monotonic() + timeout
+        while self._waiter.keys:
+            came = self._watcher.wait(self._waiter, deadline)
+            ready = []
+            for key, data in came.items():
+                record = self._codec.decode(data, key.removeprefix(self._prefix))
+                if record.status in states.READY_STATES:
+                    self._waiter.done(key)
+                    ready.append(record)
+            if ready or not came:
+                return ready
+        return []
+
+    def wake(self) -> None:
+        self._watcher.wake(self._waiter)
+
+    def close(self) -> None:
+        """Only a watch that waits is known to the others."""

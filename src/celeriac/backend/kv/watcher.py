@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ FIRST_PAUSE: Final = 0.005
 SHARE: Final = 0.1
 #: Pauses for one read, in units of what the last one took: a store is not kept busy by those who wait.
 REST: Final = 2.0
+#: Keys in one read of what was added to a wait.
+PAGE: Final = 1000
 
 
 class Waiter:
@@ -28,18 +31,30 @@ class Waiter:
 
     Attributes:
         keys: What is still awaited; its owner takes away what has come.
+        unread: Keys that came in after the first read, and are still to be read.
+        woken: `Watcher.wake` was called, and no wait has returned since.
     """
 
-    __slots__ = ("_came", "_cost", "_moved_at", "_read_at", "_seen", "keys", "signal")
+    __slots__ = ("_came", "_cost", "_moved_at", "_read_at", "_seen", "keys", "signal", "unread", "woken")
 
-    def __init__(self, keys: Iterable[str]) -> None:
+    def __init__(self, keys: Iterable[str] = ()) -> None:
         self.keys = dict.fromkeys(keys)
+        self.unread: deque[str] = deque()
+        self.woken = False
         self.signal = threading.Event()
         self._came: dict[str, bytes] = {}
         self._seen: dict[str, bytes] = {}
         self._moved_at = time.monotonic()
         self._read_at = 0.0
         self._cost = 0.0
+
+    def add(self, keys: Iterable[str]) -> None:
+        """Wait for more keys. Called by its owner, outside of `Watcher.wait`."""
+        new = [key for key in keys if key not in self.keys]
+        self.keys.update(dict.fromkeys(new))
+        self._moved_at = time.monotonic()
+        if self._read_at:
+            self.unread.extend(new)
 
     def due_at(self, longest_pause: float) -> float:
         """When to read for it again, without news."""
@@ -55,13 +70,16 @@ class Waiter:
     def take_in(self, found: Mapping[str, Stored], now: float, cost: float) -> None:
         """Note what was read, and what of it is new."""
         self._read_at, self._cost = now, cost
-        for key in self.keys:
-            stored = found.get(key)
-            if stored is not None and self._seen.get(key) != stored.data:
-                self._seen[key] = self._came[key] = stored.data
+        self.note(found)
         if self._came:
             self._moved_at = now
             self.signal.set()
+
+    def note(self, found: Mapping[str, Stored]) -> None:
+        """Note what of this is new."""
+        for key, stored in found.items():
+            if key in self.keys and self._seen.get(key) != stored.data:
+                self._seen[key] = self._came[key] = stored.data
 
     def take(self) -> dict[str, bytes]:
         """What has come since the last call."""
@@ -70,8 +88,9 @@ class Waiter:
 
     def done(self, key: str) -> None:
         """No longer wait for a key."""
-        del self.keys[key]
+        self.keys.pop(key, None)
         self._seen.pop(key, None)
+        self._came.pop(key, None)
 
 
 class Watcher:
@@ -98,8 +117,12 @@ class Watcher:
         """Wait for news about a waiter's keys.
 
         Returns:
-            What is new, by key; nothing when the deadline has passed.
+            What is new, by key; nothing when the deadline has passed, or after `wake`.
         """
+        while waiter.unread:
+            self._read_added(waiter)
+            if came := waiter.take():
+                return came
         with self._lock:
             waiter.signal.clear()
             if self._news is None:
@@ -112,6 +135,9 @@ class Watcher:
                 self._news.wake()
         try:
             while not (came := waiter.take()):
+                if waiter.woken:
+                    waiter.woken = False
+                    return {}
                 remaining = deadline - time.monotonic()
                 if self._reader is waiter:
                     self._read_when_due(deadline)
@@ -126,6 +152,22 @@ class Watcher:
             return came
         finally:
             self._leave(waiter)
+
+    def wake(self, waiter: Waiter) -> None:
+        """Make a waiter's `wait` return, the present one or the next. Safe from any thread, and does not block."""
+        waiter.woken = True
+        waiter.signal.set()
+        # Whoever reads may be another one, which then only looks again.
+        news = self._news
+        if news is not None:
+            news.wake()
+
+    def _read_added(self, waiter: Waiter) -> None:
+        """Read a page of what was added: to read everything again for each would take ever longer."""
+        page = [waiter.unread.popleft() for _ in range(min(PAGE, len(waiter.unread)))]
+        page = [key for key in page if key in waiter.keys]
+        if page:
+            waiter.note(self._read(page))
 
     def _read_when_due(self, deadline: float) -> None:
         """Read for all whose time has come; sleep when there are none. In the reader's thread only."""

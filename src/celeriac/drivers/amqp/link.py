@@ -144,6 +144,10 @@ class Link:
                 if self._consuming is not None and self._consuming.error is error:
                     raise
 
+    def wake(self) -> None:
+        """End a `drain` that waits, or the next one. Safe from any thread."""
+        self.connection.wake()
+
     def close(self) -> None:
         """Close. Never raises."""
         connection = self.connection

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import statistics
@@ -14,12 +15,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac.backend import BackendOptions, ResultBackend, ResultRecord, open_backend
+from celeriac.backend.notifier import Notifier, stop_lingering
 from celeriac.exceptions import BackendError, OperationalError, TimeoutError
+from celeriac.result import AsyncResult, ResultSet
 from celeriac.testing.contracts.broker_subject import PATIENCE, until
 from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from celeriac.backend.base import ResultWatch
 
 
 @dataclass
@@ -70,6 +75,12 @@ def load(backend: ResultBackend, task_id: str) -> ResultRecord:
     """What is stored about one task; fails when nothing is."""
     found: ResultRecord = until(lambda: backend.load_many([task_id]).get(task_id), "the result is there")
     return found
+
+
+def told(watch: ResultWatch) -> list[str]:
+    """The ids that a watch tells next."""
+    records: list[ResultRecord] = until(lambda: watch.wait(1.0), "the watch tells something")
+    return [record.task_id for record in records]
 
 
 class BackendContract:
@@ -354,6 +365,151 @@ class BackendContract:
         third = new_id()
         backend.store_many([record_of(backend, third)])
         assert [record.task_id for record in backend.watch([third], timeout=PATIENCE)] == [third]
+
+    # Watches, and those who wait without a thread of their own
+
+    def test_a_watch_tells_what_was_and_what_becomes_ready(self, backend: ResultBackend) -> None:
+        before, after = new_id(), new_id()
+        after_record = record_of(backend, after)
+        backend.store_many([record_of(backend, before)])
+        watch = backend.open_watch()
+        try:
+            watch.add([before, after])
+            assert told(watch) == [before]
+            backend.store_many([after_record])
+            assert told(watch) == [after]
+        finally:
+            watch.close()
+
+    def test_a_watch_tells_of_tasks_added_later(self, backend: ResultBackend) -> None:
+        records = [record_of(backend, new_id()) for _ in range(3)]
+        watch = backend.open_watch()
+        try:
+            for record in records:
+                watch.add([record.task_id, new_id()])
+                backend.store_many([record])
+                assert told(watch) == [record.task_id]
+        finally:
+            watch.close()
+
+    def test_a_watch_tells_again_of_what_is_added_again(self, backend: ResultBackend) -> None:
+        record = record_of(backend, new_id())
+        backend.store_many([record])
+        watch = backend.open_watch()
+        try:
+            for _ in range(3):
+                watch.add([record.task_id])
+                assert told(watch) == [record.task_id]
+        finally:
+            watch.close()
+
+    def test_a_watch_does_not_tell_of_what_was_discarded(self, backend: ResultBackend) -> None:
+        kept, discarded = record_of(backend, new_id()), record_of(backend, new_id())
+        watch = backend.open_watch()
+        try:
+            watch.add([kept.task_id, discarded.task_id])
+            watch.discard([discarded.task_id, new_id()])
+            backend.store_many([discarded, kept])
+            assert told(watch) == [kept.task_id]
+        finally:
+            watch.close()
+
+    def test_a_waiting_watch_is_woken(self, backend: ResultBackend) -> None:
+        watch = backend.open_watch()
+        try:
+            watch.add([new_id()])
+            watch.wake()
+            # What came before the wait counts.
+            assert watch.wait(None) == []
+            timer = threading.Timer(0.1, watch.wake)
+            timer.start()
+            assert watch.wait(None) == []
+            timer.join(PATIENCE)
+        finally:
+            watch.close()
+
+    def test_subscriptions_are_told_in_one_thread(self, backend: ResultBackend) -> None:
+        notifier = Notifier(backend)
+        records = [record_of(backend, new_id()) for _ in range(20)]
+        seen: list[tuple[str, str]] = []
+        failed: list[Exception] = []
+
+        def take(records: Sequence[ResultRecord]) -> None:
+            seen.extend((record.task_id, threading.current_thread().name) for record in records)
+
+        backend.store_many(records[:5])
+        for record in records:
+            notifier.subscribe([record.task_id], take, failed.append)
+        for start in range(5, 20, 5):
+            backend.store_many(records[start : start + 5])
+        until(lambda: len(seen) == 20, "all are told")
+        assert sorted(task_id for task_id, _ in seen) == sorted(record.task_id for record in records)
+        assert {name for _, name in seen} == {"celeriac-results"}
+        assert not failed
+        notifier.stop_lingering()
+
+    def test_a_cancelled_subscription_is_told_nothing(self, backend: ResultBackend) -> None:
+        notifier = Notifier(backend)
+        record = record_of(backend, new_id())
+        seen: list[Any] = []
+        cancelled = notifier.subscribe([record.task_id], lambda records: seen.append("cancelled"), seen.append)
+        notifier.subscribe([record.task_id], lambda records: seen.append("told"), seen.append)
+        cancelled.cancel()
+        cancelled.cancel()
+        backend.store_many([record])
+        until(lambda: seen, "the other one is told")
+        assert seen == ["told"]
+        notifier.stop_lingering()
+
+    def test_coroutines_await_results(self, backend: ResultBackend) -> None:
+        records = [record_of(backend, new_id(), result=number) for number in range(100)]
+        results: list[AsyncResult[int]] = [AsyncResult(record.task_id, backend=backend) for record in records]
+        backend.store_many(records[:10])
+
+        async def gather() -> list[int]:
+            waits = [asyncio.ensure_future(result.aget(timeout=PATIENCE)) for result in results]
+            # Every one waits.
+            await asyncio.sleep(0)
+            for start in range(10, 100, 10):
+                await asyncio.to_thread(backend.store_many, records[start : start + 10])
+            return await asyncio.gather(*waits)
+
+        assert asyncio.run(gather()) == list(range(100))
+        stop_lingering(backend)
+
+    def test_coroutines_take_what_becomes_ready(self, backend: ResultBackend) -> None:
+        records = [record_of(backend, new_id(), result=number) for number in range(3)]
+        group = ResultSet([AsyncResult(record.task_id, backend=backend) for record in records])
+
+        async def take() -> list[int]:
+            order = []
+            backend.store_many(records[2:])
+            async for result in group:
+                order.append(result.result)
+                if len(order) < 3:
+                    await asyncio.to_thread(backend.store_many, [records[2 - len(order)]])
+            return order
+
+        assert asyncio.run(take()) == [2, 1, 0]
+        assert group.get(timeout=PATIENCE) == [0, 1, 2]
+        stop_lingering(backend)
+
+    def test_a_coroutine_that_waits_in_vain_times_out(self, backend: ResultBackend) -> None:
+        task_id = new_id()
+        backend.expect([task_id])
+        result: AsyncResult[int] = AsyncResult(task_id, backend=backend)
+
+        async def wait() -> None:
+            with pytest.raises(TimeoutError):
+                await result.aget(timeout=0.1)
+            waiting = asyncio.ensure_future(result.aget())
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+        asyncio.run(wait())
+        stop_lingering(backend)
 
     # Groups
 

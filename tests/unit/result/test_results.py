@@ -235,13 +235,75 @@ def test_eager_results(app: Celery) -> None:
 
 
 def test_what_is_not_supported_says_so(app: Celery) -> None:
-    with pytest.raises(NotImplementedError, match="then"):
-        app.AsyncResult("a").then(print)
     with pytest.raises(NotImplementedError, match="control"):
         app.AsyncResult("a").revoke()
+    with pytest.raises(NotImplementedError, match="control"):
+        app.AsyncResult("a").revoke_by_stamped_headers({"k": "v"})
+    with pytest.raises(NotImplementedError, match="control"):
+        app.ResultSet([app.AsyncResult("a")]).revoke()
 
 
 def test_sets_made_by_an_app_belong_to_it(app: Celery) -> None:
     assert app.ResultSet([]).backend is app.backend
     assert app.GroupResult("g").app is app
     assert result_from_tuple((("g", None), []), app).app is app
+
+
+def test_the_graph_of_what_a_task_started(app: Celery) -> None:
+    store(app, "a", result=1, children=[[["b", None], None], [["c", None], None]])
+    store(app, "b", result=2, children=[[["c", None], None]])
+    result = app.AsyncResult("a")
+    with pytest.raises(IncompleteStream, match="c"):
+        _ = result.graph
+    assert len(result.build_graph(intermediate=True)) == 3
+    store(app, "c", result=3)
+    graph = result.graph
+    assert result.graph is graph
+    assert str(graph).splitlines() == ["a(3)", "    b(1)", "        c(0)", "    c(0)", "b(1)", "    c(0)", "c(0)"]
+
+
+def test_a_failed_parent_costs_one_read(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    parent = None
+    for number in range(10):
+        parent = app.AsyncResult(f"p{number}", parent=parent)
+        store(app, f"p{number}", *(("FAILURE", KeyError("the first")) if number == 0 else ("SUCCESS", number)))
+    reads: list[Any] = []
+    load_many = app.backend.load_many
+
+    def counted(task_ids: list[str]) -> dict[str, ResultRecord]:
+        reads.append(task_ids)
+        return load_many(task_ids)
+
+    monkeypatch.setattr(app.backend, "load_many", counted)
+    with pytest.raises(KeyError, match="the first"):
+        app.AsyncResult("a", parent=parent).get(timeout=1)
+    assert len(reads) == 1
+
+
+def test_a_look_does_not_wait(app: Celery) -> None:
+    store(app, "a", result=5)
+    assert app.AsyncResult("a").get(timeout=0) == 5
+    with pytest.raises(TimeoutError, match="b"):
+        app.ResultSet([app.AsyncResult("a"), app.AsyncResult("b")]).get(timeout=0)
+
+
+def test_streaming_keeps_nothing(app: Celery) -> None:
+    for number in range(5):
+        store(app, str(number), result=number)
+    group = app.GroupResult("g", [app.AsyncResult(str(number)) for number in range(5)])
+    assert sorted(meta["result"] for _, meta in group.iter_native(timeout=10)) == list(range(5))
+    assert [result.known_record() for result in group] == [None] * 5
+    assert group.join_native(timeout=10) == group.join(timeout=10) == list(range(5))
+
+
+def test_sets_in_sets_count_once_they_are_complete(app: Celery) -> None:
+    store(app, "a", result=1)
+    store(app, "b", result=2)
+    nested = app.GroupResult("g2", [app.AsyncResult("b"), app.AsyncResult("c")])
+    group = app.GroupResult("g1", [app.AsyncResult("a"), nested])
+    assert (group.completed_count(), group.ready(), group.waiting(), group.failed()) == (1, False, True, False)
+    store(app, "c", "FAILURE", ValueError("bad"))
+    assert (group.completed_count(), group.ready(), group.successful(), group.failed()) == (1, True, False, True)
+    with pytest.raises(ValueError, match="bad"):
+        group.maybe_throw()
+    group.maybe_throw(propagate=False)
