@@ -6,7 +6,6 @@ thread starts when somebody begins to wait and ends some seconds after nobody do
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 import weakref
@@ -16,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from celeriac.backend.base import ResultBackend, ResultRecord, ResultWatch
-
-logger = logging.getLogger(__name__)
 
 #: Seconds that the thread and its connection outlive the last who waited.
 LINGER = 5.0
@@ -228,11 +225,18 @@ def _call(function: Callable[..., object], argument: object) -> None:
     try:
         function(argument)
     except Exception:
-        logger.exception("A callback about results failed")
+        _log("A callback about results failed")
 
 
 def _close(watch: ResultWatch) -> None:
     try:
         watch.close()
     except Exception:
-        logger.exception("Leaving off waiting for results failed")
+        _log("Leaving off waiting for results failed")
+
+
+def _log(what: str) -> None:
+    # Not at the top: clients that have nothing to log do without the package.
+    import logging
+
+    logging.getLogger(__name__).exception(what)

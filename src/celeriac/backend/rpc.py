@@ -310,9 +310,9 @@ class RPCWatch:
             # Before looking at what came: `wake` and replies that come from now on end the wait below.
             arrivals = self._process.replies.arrivals
             ready = self._take()
-            woken, self._woken = self._woken, False
             left = deadline - time.monotonic()
-            if ready or woken or not self._pending or left <= 0:
+            if ready or self._woken or not self._pending or left <= 0:
+                self._woken = False
                 return ready
             try:
                 self._process.replies.wait(arrivals, left)

@@ -168,8 +168,11 @@ class ReadingWatch:
             time.sleep(pause if left is None else min(pause, left))
 
     def _take_wake(self) -> bool:
-        woken, self._woken = self._woken, False
-        return woken
+        # Set to False only where it was seen: a `wake` between look and change must not be lost.
+        if self._woken:
+            self._woken = False
+            return True
+        return False
 
     def wake(self) -> None:
         """See `ResultWatch.wake`."""

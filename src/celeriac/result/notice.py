@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,6 @@ if TYPE_CHECKING:
 
     from celeriac.backend.base import ResultRecord
     from celeriac.backend.notifier import Subscription
-
-logger = logging.getLogger(__name__)
 
 
 class Notice:
@@ -80,6 +77,10 @@ class Notice:
     def _fail(self, error: Exception) -> None:
         self.ready = True
         if self._on_error is None:
+            # Not at the top: clients that have nothing to log do without the package.
+            import logging
+
+            logger = logging.getLogger(__name__)
             logger.error("A function given to then() was not called, or failed: %r", error, exc_info=error)
         else:
             self._on_error(error)
