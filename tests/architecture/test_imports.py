@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import celeriac
+from tests.support import PATIENCE
 
 OPTIONAL = {
     "brotli",
@@ -37,7 +38,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 def _modules_after(statement: str) -> set[str]:
     code = f"import sys\n{statement}\nprint(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=20)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=PATIENCE)
     return set(done.stdout.splitlines()[-1].split())
 
 

@@ -31,7 +31,7 @@ def workshop(server: PrivateServer, proxied_url: str, make_workshop: Callable[..
 
 
 def finish(workshop: Workshop, ids: list[str], *, max_starts: int) -> None:
-    wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), timeout=20, what="every task ran")
+    wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), what="every task ran")
     check_at_least_once(workshop.ledger, ids, max_starts=max_starts)
 
 
@@ -43,7 +43,7 @@ def open_files(pid: int) -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("how", ["cut", "reset"])
 @pytest.mark.parametrize(
     "times", [pytest.param(5, marks=pytest.mark.chaos("sample")), pytest.param(200, marks=pytest.mark.chaos("full"))]
@@ -63,7 +63,6 @@ def test_connections_lost_again_and_again(workshop: Workshop, proxy: ChaosProxy,
 
 
 @pytest.mark.chaos("sample")
-@pytest.mark.timeout(60)
 def test_three_resets_in_a_row_while_the_worker_reconnects(workshop: Workshop, proxy: ChaosProxy) -> None:
     worker = workshop.start()
     with publishing(workshop, "work", rate=100) as ids:
@@ -77,7 +76,7 @@ def test_three_resets_in_a_row_while_the_worker_reconnects(workshop: Workshop, p
     assert worker.alive
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "limits",
     [
@@ -102,7 +101,6 @@ def test_connection_reset_after_any_number_of_bytes(workshop: Workshop, proxy: C
 
 
 @pytest.mark.chaos("sample")
-@pytest.mark.timeout(60)
 def test_connection_that_went_silent_is_replaced(workshop: Workshop, proxy: ChaosProxy) -> None:
     """Half-open: no FIN, no RST; new connections would work."""
     worker = workshop.start()
@@ -115,7 +113,6 @@ def test_connection_that_went_silent_is_replaced(workshop: Workshop, proxy: Chao
     assert "Connection to broker lost" in worker.log
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     "seconds", [pytest.param(3, marks=pytest.mark.chaos("sample")), pytest.param(30, marks=pytest.mark.chaos("full"))]
 )
@@ -133,7 +130,6 @@ def test_silent_partition_heals(workshop: Workshop, proxy: ChaosProxy, seconds: 
 
 
 @pytest.mark.chaos("sample")
-@pytest.mark.timeout(60)
 def test_early_tasks_run_once_though_connections_break(workshop: Workshop, proxy: ChaosProxy) -> None:
     workshop.start()
     rng = random.Random(1)
@@ -147,11 +143,10 @@ def test_early_tasks_run_once_though_connections_break(workshop: Workshop, proxy
 
 
 @pytest.mark.chaos("sample")
-@pytest.mark.timeout(60)
 def test_worker_that_never_got_a_connection_starts_when_it_can(workshop: Workshop, proxy: ChaosProxy) -> None:
     proxy.refuse()
     worker = workshop.start(wait=False)
     wait_until(lambda: "Trying again in" in worker.log, what="the worker tries")
     proxy.heal()
-    worker.wait_ready(5.0)
+    worker.wait_ready()
     wait_recovery(workshop)

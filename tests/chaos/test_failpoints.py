@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac.worker.failpoints import PLACES
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 from tests.support.ledger import check_at_least_once, check_at_most_once, repeats
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def publish(workshop: Workshop, name: str, count: int) -> list[str]:
     return [workshop.task(name).delay().id for _ in range(count)]
 
 
-@pytest.mark.timeout(40)
 @pytest.mark.parametrize(("label", "nth"), CELLS)
 def test_late_tasks_survive_a_death_at_this_place(
     redis_url: str, make_workshop: Callable[..., Workshop], tmp_path: Path, label: str, nth: int
@@ -46,14 +45,13 @@ def test_late_tasks_survive_a_death_at_this_place(
     workshop = make_workshop(redis_url, result_backend=redis_url)
     ids = publish(workshop, "work", 30)
     crash(workshop, label, nth, tmp_path / "passes")
-    wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), timeout=15, what="every task ran")
+    wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), what="every task ran")
     wait_until(lambda: workshop.depth() == 0, what="the queue is empty")
     check_at_least_once(workshop.ledger, ids, max_starts=2)
     assert repeats(workshop.ledger) <= 30
-    assert all(workshop.app.AsyncResult(task_id).get(timeout=5) == task_id for task_id in ids)
+    assert all(workshop.app.AsyncResult(task_id).get(timeout=PATIENCE) == task_id for task_id in ids)
 
 
-@pytest.mark.timeout(40)
 @pytest.mark.parametrize(("label", "nth"), CELLS)
 def test_early_tasks_never_run_twice_after_a_death_at_this_place(
     redis_url: str, make_workshop: Callable[..., Workshop], tmp_path: Path, label: str, nth: int
@@ -61,9 +59,9 @@ def test_early_tasks_never_run_twice_after_a_death_at_this_place(
     workshop = make_workshop(redis_url, result_backend=redis_url)
     ids = publish(workshop, "early", 30)
     crash(workshop, label, nth, tmp_path / "passes")
-    wait_until(lambda: held(workshop) == 0, timeout=15, what="nothing is left in the broker")
+    wait_until(lambda: held(workshop) == 0, what="nothing is left in the broker")
     last = workshop.task("early").delay()
-    last.get(timeout=5)
+    last.get(timeout=PATIENCE)
     check_at_most_once(workshop.ledger, [*ids, last.id])
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.chaos.conftest import LEASE, SWEEP
-from tests.support import wait_until
+from tests.support import SLACK, wait_until
 from tests.support.ledger import check_at_least_once, check_at_most_once, repeats
 from tests.support.load import progress, publishing
 from tests.support.worker import is_running
@@ -47,16 +46,15 @@ def kill_children(workshop: Workshop, times: int, rng: random.Random) -> None:
         pytest.param("early", 200, marks=pytest.mark.chaos("full")),
     ],
 )
-@pytest.mark.timeout(120)
 def test_random_children_killed(redis_url: str, make_workshop: Callable[..., Workshop], name: str, times: int) -> None:
     workshop = make_workshop(redis_url, task_max_deliveries=None)
     worker = workshop.start()
     with publishing(workshop, name, rate=200) as ids:
         kill_children(workshop, times, random.Random(times))
-    wait_until(lambda: workshop.depth() == 0, timeout=20, what="the queue is empty")
+    wait_until(lambda: workshop.depth() == 0, what="the queue is empty")
     assert worker.alive
     if name == "work":
-        wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), timeout=20, what="every task ran")
+        wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), what="every task ran")
         check_at_least_once(workshop.ledger, ids, max_starts=times)
         # A child has one task running, and some that ended within the last milliseconds.
         assert repeats(workshop.ledger) <= times * 5, repeats(workshop.ledger)
@@ -73,7 +71,7 @@ def test_random_children_killed(redis_url: str, make_workshop: Callable[..., Wor
         pytest.param("early", 20, marks=pytest.mark.chaos("full")),
     ],
 )
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(900)
 def test_worker_killed_again_and_again(
     redis_url: str, make_workshop: Callable[..., Workshop], name: str, times: int
 ) -> None:
@@ -86,13 +84,13 @@ def test_worker_killed_again_and_again(
             processes = [pid for pid in (worker.spawner, *worker.children) if pid]
             worker.process.send_signal(signal.SIGKILL)
             worker.wait()
-            wait_until(partial(none_runs, processes), 1.0, what="every process is gone")
+            wait_until(partial(none_runs, processes), what="every process is gone")
     workshop.start()
     if name == "work":
-        wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), timeout=20, what="every task ran")
+        wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), what="every task ran")
         check_at_least_once(workshop.ledger, ids, max_starts=times + 1)
     else:
-        wait_until(lambda: workshop.depth() == 0, timeout=20, what="the queue is empty")
+        wait_until(lambda: workshop.depth() == 0, what="the queue is empty")
         last = workshop.task("early").delay().id
         ids.append(last)
         wait_until(lambda: workshop.ledger.count("end", id=last), what="the last task ran")
@@ -117,16 +115,13 @@ def test_messages_of_a_killed_worker_return_within_lease_and_sweep(
     wait_until(lambda: workshop.ledger.count("start") == 8, what="every task began")
     assert victims
     first.kill()
-    killed = time.monotonic()
     gate.touch()
-    wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), timeout=LEASE + SWEEP + 2, what="every task ran")
-    assert time.monotonic() - killed <= LEASE + SWEEP + 2
+    wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), LEASE + SWEEP + SLACK, what="every task ran")
     assert second.alive
     check_at_least_once(workshop.ledger, ids, max_starts=2)
 
 
 @pytest.mark.chaos("sample")
-@pytest.mark.timeout(60)
 def test_worker_stopped_longer_than_its_lease_does_no_harm(
     redis_url: str, make_workshop: Callable[..., Workshop]
 ) -> None:
@@ -138,7 +133,7 @@ def test_worker_stopped_longer_than_its_lease_does_no_harm(
     wait_until(lambda: workshop.ledger.count("start") == 2, what="every task began")
     sleeper.send(signal.SIGSTOP)
     workshop.start()
-    wait_until(lambda: workshop.ledger.count("start") == 4, timeout=LEASE + SWEEP + 3, what="they began elsewhere")
+    wait_until(lambda: workshop.ledger.count("start") == 4, what="they began elsewhere")
     sleeper.send(signal.SIGCONT)
     wait_until(lambda: "Connection to broker lost" in sleeper.log, what="the sleeper notices")
     gate.touch()
@@ -153,11 +148,11 @@ def test_worker_stopped_longer_than_its_lease_does_no_harm(
 def test_stopped_child_is_replaced_at_its_hard_limit(redis_url: str, make_workshop: Callable[..., Workshop]) -> None:
     workshop = make_workshop(redis_url)
     worker = workshop.start(concurrency=1)
-    result = workshop.task("work").apply_async((0, str(workshop.gate())), time_limit=1.0)
+    result = workshop.task("work").apply_async((0, str(workshop.gate())), time_limit=2.5)
     wait_until(lambda: workshop.ledger.count("start", id=result.id), what="the task began")
     os.kill(worker.children[0], signal.SIGSTOP)
     after = workshop.task("work").delay()
-    wait_until(lambda: workshop.ledger.count("end", id=after.id), timeout=4, what="the next task ran")
+    wait_until(lambda: workshop.ledger.count("end", id=after.id), what="the next task ran")
 
 
 @pytest.mark.chaos("sample")
@@ -169,26 +164,25 @@ def test_spawner_killed_under_load(redis_url: str, make_workshop: Callable[..., 
             progress(workshop, 30)
             assert worker.spawner is not None
             os.kill(worker.spawner, signal.SIGKILL)
-            assert worker.wait(2.0) == 1
+            assert worker.wait() == 1
     workshop.start()
     wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), what="every task ran")
     check_at_least_once(workshop.ledger, ids, max_starts=3)
 
 
-@pytest.mark.timeout(90)
 @pytest.mark.parametrize(
     "times", [pytest.param(2, marks=pytest.mark.chaos("sample")), pytest.param(15, marks=pytest.mark.chaos("full"))]
 )
 def test_warm_shutdowns_under_load_repeat_nothing(
     redis_url: str, make_workshop: Callable[..., Workshop], times: int
 ) -> None:
-    workshop = make_workshop(redis_url)
+    workshop = make_workshop(redis_url, broker_lease=30.0)
     rng = random.Random(times)
     with publishing(workshop, "work", rate=200) as ids:
         for _ in range(times):
             worker = workshop.start()
             progress(workshop, rng.randrange(50))
-            assert worker.stop(timeout=3.0) == 0
+            assert worker.stop() == 0
     workshop.start()
     wait_until(lambda: set(ids) <= set(workshop.ledger.by_id("end")), what="every task ran")
     check_at_least_once(workshop.ledger, ids, max_starts=1)

@@ -115,7 +115,7 @@ def _mysql(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
     return BrokerUnderTest(
         url,
         # The server cannot notify: an idle session polls every 5 to 100 ms.
-        reaction=0.2,
+        reaction=0.5,
         put_malformed=lambda queue: execute(_MALFORMED, queue, b"not a message", "{truncated"),
         disconnect=lambda session: _mysql_disconnect(url),
         url_at_port=lambda port: f"mysql://root@127.0.0.1:{port}/mysql",
@@ -181,7 +181,7 @@ def _redis_backend(request: pytest.FixtureRequest, directory: Path) -> BackendUn
 
 def _db_sqlite_backend(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
     # Without notification, reading again at intervals of up to 200 ms.
-    return BackendUnderTest(f"db+sqlite:///{directory}/results.sqlite3", reaction=0.25)
+    return BackendUnderTest(f"db+sqlite:///{directory}/results.sqlite3", reaction=0.5)
 
 
 def _postgresql_backend(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
@@ -204,7 +204,7 @@ def _mysql_backend(request: pytest.FixtureRequest, directory: Path) -> BackendUn
 
     return BackendUnderTest(
         f"db+{subject.url}",
-        reaction=0.25,
+        reaction=0.5,
         put_malformed=lambda task_id: execute(_MALFORMED_RESULT, task_id, b"{truncated"),
         disconnect=disconnect,
         url_at_port=lambda port: f"db+mysql://root@127.0.0.1:{port}/mysql",

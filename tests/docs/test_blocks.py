@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -66,7 +66,7 @@ class Reader:
             env=self.environment(),
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=PATIENCE,
             check=False,
         )
         assert done.returncode == 0, f"{words}\n{done.stdout}{done.stderr}{self.logs()}"
@@ -94,10 +94,9 @@ class Reader:
         for process in self.background:
             process.send_signal(signal.SIGTERM)
         for process in self.background:
-            assert process.wait(timeout=15) == 0, self.logs()
+            assert process.wait(PATIENCE) == 0, self.logs()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_blocks_do_what_the_page_says(page: Path, tmp_path: Path) -> None:
     reader = Reader(tmp_path)

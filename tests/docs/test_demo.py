@@ -7,8 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -24,7 +22,6 @@ def _processes_of(directory: Path) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(90)
 def test_demonstration_succeeds_and_leaves_nothing_behind(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "examples.demo"],
@@ -32,7 +29,7 @@ def test_demonstration_succeeds_and_leaves_nothing_behind(tmp_path: Path) -> Non
         env=os.environ | {"TMPDIR": str(tmp_path), "HOME": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=80,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support import PATIENCE
 from tests.support.servers import free_port
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def celeriac(tmp_path: Path) -> Run:
         environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), **variables}
         command = [sys.executable, "-m", "celeriac", *argv]
         return subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=20, input=""
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE, input=""
         )
 
     return run
@@ -95,5 +96,5 @@ def test_report_needs_no_server(celeriac: Run) -> None:
 
 def test_program_is_installed_under_its_name(tmp_path: Path) -> None:
     program = os.path.join(os.path.dirname(sys.executable), "celeriac")  # noqa: PTH118, PTH120 - a symbolic link
-    done = subprocess.run([program, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    done = subprocess.run([program, "--version"], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert (done.returncode, done.stdout.split()[0]) == (0, "celeriac")

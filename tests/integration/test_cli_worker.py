@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from celeriac.platform.pidfile import read_pid
+from tests.support import PATIENCE, wait_until
 from tests.support.servers import free_port
-from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,8 +40,6 @@ def touch(path, seconds=0):
     time.sleep(seconds)
 """
 
-pytestmark = pytest.mark.timeout(60)
-
 
 class Shop:
     """A project in a directory of its own.
@@ -61,7 +59,12 @@ class Shop:
     def run(self, *argv: str, code: int = 0) -> str:
         """Run a command to its end; returns its stdout, or its stderr when it was to fail."""
         done = subprocess.run(
-            self.command(*argv), cwd=self.directory, env=self.environment, capture_output=True, text=True, timeout=30
+            self.command(*argv),
+            cwd=self.directory,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
         )
         assert done.returncode == code, done.stderr
         return done.stdout if code == 0 else done.stderr
@@ -92,7 +95,7 @@ class Shop:
         return (self.directory / "worker.log").read_text()
 
     def wait_for(self, text: str) -> None:
-        wait_until(lambda: text in self.log, 20, what=f"{text!r} in the worker's log")
+        wait_until(lambda: text in self.log, what=f"{text!r} in the worker's log")
 
 
 @pytest.fixture
@@ -104,12 +107,15 @@ def run_the_main_job(shop: Shop, *options: str) -> None:
     with shop.worker("-A", "shop", *options, "worker", "-l", "INFO", "-c", "2") as process:
         shop.wait_for("ready.")
         ids = [shop.run("-A", "shop", *options, "call", "shop.add", "-a", f"[{n}, 1]").strip() for n in range(2)]
-        assert [shop.run("-A", "shop", *options, "result", each, "--timeout", "10") for each in ids] == ["1\n", "2\n"]
+        assert [shop.run("-A", "shop", *options, "result", each, "--timeout", str(PATIENCE)) for each in ids] == [
+            "1\n",
+            "2\n",
+        ]
         failed = shop.run("-A", "shop", *options, "call", "shop.fail").strip()
-        error = shop.run("-A", "shop", *options, "result", failed, "--timeout", "10", code=1)
+        error = shop.run("-A", "shop", *options, "result", failed, "--timeout", str(PATIENCE), code=1)
         assert "ended as FAILURE: ValueError('sold out')" in error
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     assert "worker: Warm shutdown (MainProcess)" in shop.log
 
 
@@ -129,16 +135,16 @@ def test_signal_decides_the_exit_code(shop: Shop, pool: str, number: signal.Sign
     with shop.worker("-A", "shop", "worker", "-l", "INFO", "-c", "1", "-P", pool) as process:
         shop.wait_for("ready.")
         process.send_signal(number)
-        assert process.wait(20) == code
+        assert process.wait(PATIENCE) == code
 
 
 def test_term_lets_a_running_task_finish(shop: Shop, tmp_path: Path) -> None:
     marker = tmp_path / "begun"
     with shop.worker("-A", "shop", "worker", "-l", "INFO", "-c", "1") as process:
         task_id = shop.run("-A", "shop", "call", "shop.touch", "-a", json.dumps([str(marker), 1])).strip()
-        wait_until(marker.exists, 20)
+        wait_until(marker.exists)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     assert json.loads(shop.run("-A", "shop", "result", task_id, "--json"))["status"] == "SUCCESS"
 
 
@@ -146,7 +152,7 @@ def test_quiet_worker_prints_no_banner(shop: Shop) -> None:
     with shop.worker("-q", "-A", "shop", "worker", "-l", "INFO") as process:
         shop.wait_for("ready.")
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     assert "[config]" not in shop.log
 
 
@@ -156,7 +162,7 @@ def test_purge_of_the_worker_empties_its_queues_first(shop: Shop, tmp_path: Path
     with shop.worker("-A", "shop", "worker", "-l", "INFO", "--purge") as process:
         shop.wait_for("ready.")
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     assert "purge: Erased 1 messages from the queue." in shop.log
     assert not marker.exists()
 
@@ -168,7 +174,7 @@ def test_second_worker_with_the_pid_file_exits_73(shop: Shop, tmp_path: Path) ->
         assert read_pid(path) == process.pid
         assert "Seems we're already running?" in shop.run("-A", "shop", "worker", "--pidfile", str(path), code=73)
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     assert not path.exists()
 
 
@@ -188,15 +194,15 @@ def test_detached_worker_runs_until_it_is_told_to_stop(shop: Shop, tmp_path: Pat
     out = shop.run("-A", "shop", *argv)
     pid = int(out.split()[-1].rstrip("."))
     try:
-        wait_until(lambda: renamed.exists() and "ready." in renamed.read_text(), 20, what="a ready worker")
+        wait_until(lambda: renamed.exists() and "ready." in renamed.read_text(), what="a ready worker")
         assert not log.exists()
         assert read_pid(pid_file) == pid
         assert os.getsid(pid) != os.getsid(0)
         task_id = shop.run("-A", "shop", "call", "shop.add", "-a", "[20, 3]").strip()
-        assert shop.run("-A", "shop", "result", task_id, "--timeout", "10") == "23\n"
+        assert shop.run("-A", "shop", "result", task_id, "--timeout", str(PATIENCE)) == "23\n"
     finally:
         os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: not pid_file.exists(), 20, what="the end of the worker")
+        wait_until(lambda: not pid_file.exists(), what="the end of the worker")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import traceback
 from datetime import datetime, timezone
 from typing import IO, Any
 
-from tests.interop.talk import Failure, Outcome, Sig
+from tests.interop.talk import PATIENCE, Failure, Outcome, Sig
 from tests.interop.tasks import VALUES, app, library
 
 PLAIN = (str, int, float, bytes, bool, type(None))
@@ -46,7 +46,7 @@ def send_value(kind: str, **options: Any) -> str:
     return send("echo", VALUES[kind], **options)
 
 
-def outcome(task_id: str, timeout: float = 10.0) -> Outcome:
+def outcome(task_id: str, timeout: float = PATIENCE) -> Outcome:
     """Await the end of a task."""
     result = app.AsyncResult(task_id)
     value = result.get(timeout=timeout, propagate=False)
@@ -67,7 +67,7 @@ def outcome(task_id: str, timeout: float = 10.0) -> Outcome:
     return found
 
 
-def outcomes(task_ids: list[str], timeout: float = 10.0) -> list[Any]:
+def outcomes(task_ids: list[str], timeout: float = PATIENCE) -> list[Any]:
     """Values of tasks that succeed."""
     return [app.AsyncResult(task_id).get(timeout=timeout) for task_id in task_ids]
 
@@ -107,7 +107,7 @@ def starmap(task: str, it: list[Any], **options: Any) -> str:
     return str(app.tasks[name_of(task)].starmap(it).set(**options).apply_async().id)
 
 
-def group_values(group_id: str, timeout: float = 10.0) -> list[Any]:
+def group_values(group_id: str, timeout: float = PATIENCE) -> list[Any]:
     """Results of a saved group."""
     return list(app.GroupResult.restore(group_id).get(timeout=timeout))
 

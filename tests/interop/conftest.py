@@ -23,13 +23,11 @@ BROKERS = ("redis", "amqp")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Room for the start of a process of Celery, which takes seconds on a busy machine; one fleet for a process."""
+    """One fleet for a process of pytest-xdist."""
     here = str(environment.REQUIREMENTS.parent)
     for item in items:
         if not str(item.path).startswith(here):
             continue
-        if item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(60))
         callspec = getattr(item, "callspec", None)
         group = callspec.params.get("broker") if callspec is not None else None
         item.add_marker(pytest.mark.xdist_group(f"interop-{group or item.path.stem}"))

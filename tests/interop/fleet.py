@@ -57,9 +57,9 @@ class Client:
         """Call a task; returns its id."""
         return str(self("send", task, *args, **options))
 
-    def run(self, task: str, *args: Any, timeout: float = 10.0, **options: Any) -> Any:
+    def run(self, task: str, *args: Any, **options: Any) -> Any:
         """Call a task and await its outcome."""
-        return self("outcome", self.send(task, *args, **options), timeout)
+        return self("outcome", self.send(task, *args, **options))
 
     def close(self) -> None:
         """End it."""
@@ -128,7 +128,7 @@ class Fleet:
                 start_new_session=True, env=self._environment(library, conf) | (env or {}),
             )  # fmt: skip
         worker = self.workers[name] = RunningWorker(process, log_path)
-        return worker.wait_ready(20) if wait else worker
+        return worker.wait_ready() if wait else worker
 
     def worker(self, library: str) -> RunningWorker:
         """The worker of a library that all tests share; consumes its `queue` and the `common_queue`."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+#: Seconds to await a result: many, for a machine that has much else to do.
+PATIENCE = 60.0
+
 
 @dataclass
 class Sig:

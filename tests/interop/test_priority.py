@@ -29,7 +29,7 @@ def test_priorities_are_respected(
     client = fleet.client(other(runner))
     ids = {client.send("echo", priority=each, queue=queue): each for each in PRIORITIES}
     fleet.start_worker(runner, concurrency=1)
-    wait_until(lambda: fleet.ledger.count("echo") == len(PRIORITIES), timeout=20, what="all tasks")
+    wait_until(lambda: fleet.ledger.count("echo") == len(PRIORITIES), what="all tasks")
     ran = [ids[record["id"]] for record in fleet.ledger.records("echo")]
     if broker == "redis":
         # Priorities of one step are first in, first out.

@@ -45,7 +45,7 @@ def results(
         for library in LIBRARIES:
             fleet.start_worker(library, name=f"the-{library}", wait=False)
         for library in LIBRARIES:
-            fleet.workers[f"the-{library}"].wait_ready(20)
+            fleet.workers[f"the-{library}"].wait_ready()
         yield fleet
     finally:
         fleet.close()
@@ -88,7 +88,7 @@ def test_extended_fields_return(results: Fleet, sender: str) -> None:
 def test_many_results_return_in_any_order(results: Fleet, sender: str) -> None:
     ids = results.client(sender)("send_many", "echo", 100, queue=results.queue(other(sender)))
     order = [*range(50, 100), *range(50)]
-    assert results.client(sender)("outcomes", [ids[number] for number in order], 20) == order
+    assert results.client(sender)("outcomes", [ids[number] for number in order]) == order
 
 
 def test_custom_state_is_seen(results: Fleet, sender: str, request: pytest.FixtureRequest) -> None:

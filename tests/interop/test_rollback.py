@@ -18,8 +18,12 @@ if TYPE_CHECKING:
 
     from tests.interop.fleet import Fleet
 
-#: Both notice abandoned messages within seconds instead of an hour.
-HASTE = {"visibility_timeout": 2, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+#: By these settings both notice abandoned messages on Redis within seconds instead of an hour.
+HASTE = {
+    "broker_transport_options": {"visibility_timeout": 4, "unacked_restore_interval": 1, "unacked_restore_throttle": 1},
+    "broker_lease": 4.0,
+    "broker_sweep_interval": 0.5,
+}
 
 
 @pytest.fixture
@@ -27,9 +31,7 @@ def own_fleet(broker: str, make_fleet: Callable[..., Fleet], request: pytest.Fix
     """A fleet without workers."""
     redis = request.getfixturevalue("redis_database")
     conf: dict[str, Any] = {"broker_url": redis, "result_backend": redis, "task_acks_late": True}
-    if broker == "redis":
-        conf |= {"broker_transport_options": HASTE, "broker_lease": 2.0, "broker_sweep_interval": 0.5}
-    else:
+    if broker != "redis":
         conf["broker_url"] = request.getfixturevalue("amqp_url")
     yield make_fleet(**conf)
 
@@ -57,13 +59,15 @@ def test_full_queue_is_taken_over(own_fleet: Fleet, taker: str) -> None:
     ids += [client.send("echo", each, queue=queue, priority=each) for each in range(10)]
     own_fleet.start_worker(taker)
     expected = [*range(200), *["late"] * 10, *["packed" * 100] * 10, *range(10)]
-    assert client("outcomes", ids, 20) == expected
+    assert client("outcomes", ids) == expected
     ran = [record["id"] for record in own_fleet.ledger.records() if record["library"] == taker]
     assert sorted(ran) == sorted(ids)
 
 
 @pytest.mark.parametrize("killed", LIBRARIES)
-def test_messages_of_a_killed_worker_are_taken_over(own_fleet: Fleet, killed: str) -> None:
+def test_messages_of_a_killed_worker_are_taken_over(own_fleet: Fleet, broker: str, killed: str) -> None:
+    if broker == "redis":
+        own_fleet.conf |= HASTE
     queue, gate = own_fleet.queue(killed), own_fleet.gate()
     client = own_fleet.client(other(killed))
     ids = client("send_copies", "gated", 12, str(gate), queue=queue)
@@ -75,7 +79,7 @@ def test_messages_of_a_killed_worker_are_taken_over(own_fleet: Fleet, killed: st
     kill_all(worker.pid)
     gate.touch()
     own_fleet.start_worker(other(killed), queue=queue)
-    assert client("outcomes", ids, 40) == ["done"] * 12
+    assert client("outcomes", ids) == ["done"] * 12
     ended = own_fleet.ledger.by_id("end")
     assert ended == dict.fromkeys(ids, 1)
     begun = own_fleet.ledger.by_id("begin")
@@ -93,5 +97,5 @@ def test_workers_exchange_places_without_loss(own_fleet: Fleet) -> None:
         worker.stop()
         ids += own_fleet.client(other(library))("send_many", "nap", 20, queue=queue, kwargs={"seconds": 0.01})
     own_fleet.start_worker(CELERIAC, queue=queue)
-    own_fleet.client(CELERIAC)("outcomes", ids, 30)
+    own_fleet.client(CELERIAC)("outcomes", ids)
     assert own_fleet.ledger.by_id("nap") == dict.fromkeys(ids, 1)

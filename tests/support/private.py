@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.support import servers
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 
 class PrivateServer(Protocol):
@@ -78,7 +78,7 @@ class PrivateRedis:
     def _end(self, number: int) -> None:
         if self._process is not None:
             self._process.send_signal(number)
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def stop(self) -> None:
@@ -137,7 +137,7 @@ class PrivatePostgreSQL:
                 shutil.chown(self._directory, "postgres", "postgres")
             done = subprocess.run(
                 [self._program("initdb"), "-D", str(self._directory), "-U", "postgres", "-A", "trust", "-N"],
-                check=False, capture_output=True, preexec_fn=self._demote, timeout=60, cwd="/",
+                check=False, capture_output=True, preexec_fn=self._demote, timeout=PATIENCE, cwd="/",
             )
             assert done.returncode == 0, f"initdb: {done.stderr.decode()}"
         self._process = subprocess.Popen(
@@ -147,7 +147,7 @@ class PrivatePostgreSQL:
             start_new_session=True,
         )
         # fmt: on
-        wait_until(self._answers, timeout=20, what=f"postgres on port {self.port}")
+        wait_until(self._answers, what=f"postgres on port {self.port}")
 
     def _answers(self) -> bool:
         import psycopg
@@ -171,13 +171,13 @@ class PrivatePostgreSQL:
     def stop(self) -> None:
         if self._process is not None:
             self._process.send_signal(signal.SIGINT)
-            self._process.wait(20)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def kill(self) -> None:
         if self._process is not None:
             self._signal_all(signal.SIGKILL)
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def pause(self) -> None:
@@ -234,7 +234,7 @@ class PrivateRabbitMQ:
             [found], env=self._environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True,
         )  # fmt: skip
-        wait_until(self._answers, timeout=60, what=f"RabbitMQ on port {self.port}")
+        wait_until(self._answers, 2 * PATIENCE, what=f"RabbitMQ on port {self.port}")
 
     def _answers(self) -> bool:
         """It greets whoever says what protocol it speaks."""
@@ -253,13 +253,13 @@ class PrivateRabbitMQ:
     def stop(self) -> None:
         if self._process is not None:
             self._signal_group(signal.SIGTERM)
-            self._process.wait(30)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def kill(self) -> None:
         if self._process is not None:
             self._signal_group(signal.SIGKILL)
-            self._process.wait(10)
+            self._process.wait(PATIENCE)
             self._process = None
 
     def pause(self) -> None:

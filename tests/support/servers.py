@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 import pytest
 
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +33,7 @@ MYSQL_URL = os.environ.get("CELERIAC_TEST_MYSQL_URL", "mysql://root@127.0.0.1:33
 def answers(host: str, port: int) -> bool:
     """True if something accepts connections there."""
     try:
-        with socket.create_connection((host, port), timeout=2):
+        with socket.create_connection((host, port), timeout=PATIENCE):
             return True
     except OSError:
         return False
@@ -103,7 +103,7 @@ def redis_command(url: str, *words: str) -> None:
     """Send one command to a Redis server, without a client library, and wait for its answer."""
     parts = urlsplit(url)
     lines = [f"*{len(words)}", *(part for word in words for part in (f"${len(word.encode())}", word)), ""]
-    with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379), timeout=5) as sock:
+    with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379), timeout=PATIENCE) as sock:
         database = parts.path.strip("/") or "0"
         sock.sendall(f"*2\r\n$6\r\nSELECT\r\n${len(database)}\r\n{database}\r\n".encode())
         sock.sendall("\r\n".join(lines).encode())
@@ -139,7 +139,7 @@ def _rabbitmqctl(*words: str) -> bool:
     program = shutil.which("rabbitmqctl")
     if program is None:
         return False
-    done = subprocess.run([program, "--quiet", *words], capture_output=True, timeout=60, check=False)
+    done = subprocess.run([program, "--quiet", *words], capture_output=True, timeout=2 * PATIENCE, check=False)
     return done.returncode == 0
 
 

@@ -10,8 +10,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Seconds after which something that should have happened is given up: many, for a machine that has much else to do.
+PATIENCE = 60.0
+#: Seconds that such a machine may add to what has a limit of time.
+SLACK = 15.0
 
-def wait_until(condition: Callable[[], T], timeout: float = 10.0, *, what: str = "", interval: float = 0.01) -> T:
+
+def wait_until(condition: Callable[[], T], timeout: float = PATIENCE, *, what: str = "", interval: float = 0.01) -> T:
     """Return the first true value of `condition`.
 
     Args:

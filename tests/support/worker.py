@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.ledger import Ledger
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.zoo import make_app
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ class RunningWorker:
         """It has not ended."""
         return self.process.poll() is None
 
-    def wait_ready(self, timeout: float = 10.0) -> RunningWorker:
+    def wait_ready(self) -> RunningWorker:
         """Wait until it consumes."""
-        wait_until(lambda: " ready." in self.log or not self.alive, timeout, what="the worker is ready")
+        wait_until(lambda: " ready." in self.log or not self.alive, what="the worker is ready")
         assert self.alive, f"the worker ended with status {self.process.returncode}:\n{self.log}"
         return self
 
@@ -74,17 +74,17 @@ class RunningWorker:
         """Send a signal to the coordinator."""
         self.process.send_signal(number)
 
-    def stop(self, number: int = signal.SIGTERM, timeout: float = 15.0) -> int:
+    def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; returns the exit status."""
         self.send(number)
-        return self.wait(timeout)
+        return self.wait()
 
-    def wait(self, timeout: float = 15.0) -> int:
+    def wait(self) -> int:
         """Wait for the end; returns the exit status."""
         try:
-            return self.process.wait(timeout)
+            return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"the worker did not end within {timeout} s:\n{self.log[-4000:]}") from None
+            raise AssertionError(f"the worker did not end within {PATIENCE} s:\n{self.log[-4000:]}") from None
 
     def kill(self) -> None:
         """End it and all its processes without asking."""

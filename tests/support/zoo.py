@@ -187,13 +187,13 @@ def _declare_deadly(app: Celery, ledger: Ledger) -> None:
     def soft(self: Any) -> str:
         ledger.write("start", id=self.request.id)
         try:
-            time.sleep(30)
+            time.sleep(600)
         except SoftTimeLimitExceeded as exc:
             ledger.write("soft", id=self.request.id)
             return f"cleaned up after {exc.args[0]}"
         return "never"
 
-    def stubborn(self: Any, seconds: float = 30.0) -> str:
+    def stubborn(self: Any, seconds: float = 600.0) -> str:
         ledger.write("start", id=self.request.id)
         end = time.monotonic() + seconds
         while time.monotonic() < end:

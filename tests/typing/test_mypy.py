@@ -81,7 +81,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[str]]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=280,
         check=False,
     )
     assert done.returncode in (0, 1), done.stdout + done.stderr
@@ -93,7 +93,6 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[str]]:
     return found
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize(
     ("number", "line"), [(at, line) for at, line in enumerate(EXAMPLE.splitlines(), 1) if "  # " in line]
 )
@@ -106,7 +105,6 @@ def test_line_is_judged_as_its_comment_says(reports: dict[int, list[str]], numbe
         assert re.search(rf'Revealed type is "(builtins\.)?{re.escape(wanted)}"', told.replace("[builtins.", "[")), told
 
 
-@pytest.mark.timeout(120)
 def test_nothing_else_is_complained_of(reports: dict[int, list[str]]) -> None:
     lines = EXAMPLE.splitlines()
     others = {at: told for at, told in reports.items() if "  # " not in lines[at - 1]}

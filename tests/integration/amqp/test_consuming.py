@@ -10,12 +10,14 @@ import pytest
 
 from celeriac.exceptions import SessionLost, SessionRefused
 from celeriac.testing.contracts.broker_subject import bodies, depth, fetch_count, new_queue, publication, until
+from tests.support import PATIENCE, SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celeriac.broker import BrokerSession, Queue
     from celeriac.drivers.amqp import Channel
+    from celeriac.message import Delivery
     from celeriac.testing.contracts import BrokerUnderTest
 
 
@@ -52,10 +54,14 @@ def test_a_queue_deleted_under_a_consumer_is_consumed_again(
 ) -> None:
     session.fetch(limit=1, wait=0)
     channel.queue_delete(queue.name)
-    session.fetch(limit=1, wait=0.2)
-    channel.basic_publish("", queue.name, b"after")
-    channel.wait_confirms()
-    assert bodies(fetch_count(session, 1)) == [b"after"]
+
+    def came() -> list[Delivery]:
+        # Dropped as long as the session has not noticed.
+        channel.basic_publish("", queue.name, b"after")
+        channel.wait_confirms()
+        return session.fetch(limit=1, wait=0.1)
+
+    assert bodies(until(came, "the queue is consumed again")) == [b"after"]
 
 
 def test_a_closed_channel_is_a_lost_session_that_says_why(session: BrokerSession, queue: Queue) -> None:
@@ -64,7 +70,7 @@ def test_a_closed_channel_is_a_lost_session_that_says_why(session: BrokerSession
     # What the server does to a consumer that exceeds its consumer_timeout: a channel error.
     session._consumption.channel.basic_ack(99)  # type: ignore[attr-defined]
     with pytest.raises(SessionLost, match="PRECONDITION_FAILED - unknown delivery tag 99"):
-        session.fetch(limit=1, wait=5)
+        session.fetch(limit=1, wait=PATIENCE)
     with pytest.raises(SessionLost):
         session.fetch(limit=1, wait=0)
     with pytest.raises(SessionLost):
@@ -146,15 +152,15 @@ def test_wake_before_a_wait_ends_it(session: BrokerSession) -> None:
     session.fetch(limit=1, wait=0)
     session.wake()
     started = time.monotonic()
-    assert session.fetch(limit=1, wait=10) == []
-    assert time.monotonic() - started < 5
+    assert session.fetch(limit=1, wait=PATIENCE) == []
+    assert time.monotonic() - started < SLACK
 
 
 def test_a_wait_costs_no_processor_time(session: BrokerSession) -> None:
     session.fetch(limit=1, wait=0)
     before = time.thread_time()
     session.fetch(limit=1, wait=1.0)
-    assert time.thread_time() - before < 0.05
+    assert time.thread_time() - before < 0.2
 
 
 def test_wrong_credentials_are_refused(subject: BrokerUnderTest, amqp_url: str) -> None:
@@ -178,5 +184,5 @@ def test_dead_letters_can_be_read_by_several_at_once(opened: Callable[..., Broke
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert counts == [50, 50, 50]

@@ -29,7 +29,7 @@ found = []
 while not found:
     found = session.fetch(limit=1, wait=5)
 print(found[0].deliveries, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 KINDS = ["classic", "quorum"]

@@ -11,7 +11,7 @@ from celeriac.broker import Exchange, Queue
 from celeriac.broker.amqp.delay import DELIVERY_EXCHANGE, delay_route
 from celeriac.exceptions import OperationalError
 from celeriac.message import Destination, Publication
-from celeriac.testing.contracts.broker_subject import bodies, fetch_count, new_message, new_queue, publication
+from celeriac.testing.contracts.broker_subject import SLACK, bodies, fetch_count, new_message, new_queue, publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ def test_messages_come_within_a_second_before_they_are_due(opened: Callable[...,
     while len(seen) < len(due):
         for delivery in fetch_count(session, 1):
             body = delivery.message.body
-            assert due[body] - 1.01 <= time.time() <= due[body] + 0.5
+            assert due[body] - 1.01 <= time.time() <= due[body] + SLACK
             assert (delivery.deliveries, delivery.redelivered) == (1, False)
             assert (delivery.exchange, delivery.routing_key) == ("", queue.name)
             assert not [name for name in delivery.message.headers if name.startswith("x-")]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from bench.harness import BenchError, WorkerTree, read_stat, wait_until
+from tests.support import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,9 +27,9 @@ time.sleep(60)
 @pytest.fixture
 def tree(tmp_path: Path) -> Iterator[WorkerTree]:
     made = WorkerTree([[sys.executable, "-c", PARENT]], env=os.environ, cwd=tmp_path, log=tmp_path / "log")
-    assert wait_until(lambda: "ready" in (tmp_path / "log").read_text(), 15)
+    assert wait_until(lambda: "ready" in (tmp_path / "log").read_text(), PATIENCE)
     yield made
-    made.stop()
+    made.stop(timeout=0.1)
 
 
 def test_tree_includes_children_in_sessions_of_their_own(tree: WorkerTree) -> None:
@@ -41,10 +42,10 @@ def test_cpu_includes_reaped_children(tree: WorkerTree) -> None:
 
 def test_frozen_tree_is_stopped_until_thawed(tree: WorkerTree) -> None:
     tree.freeze()
-    assert {stat.state for stat in tree.members()} == {"T"}
+    assert wait_until(lambda: {stat.state for stat in tree.members()} == {"T"}, PATIENCE)
 
     tree.thaw()
-    assert wait_until(lambda: "T" not in {stat.state for stat in tree.members()}, 5)
+    assert wait_until(lambda: "T" not in {stat.state for stat in tree.members()}, PATIENCE)
 
 
 def test_stop_ends_every_member(tree: WorkerTree) -> None:
@@ -56,7 +57,7 @@ def test_stop_ends_every_member(tree: WorkerTree) -> None:
         stat = read_stat(pid)
         return stat is None or stat.state == "Z"
 
-    assert wait_until(lambda: all(ended(pid) for pid in pids), 5)
+    assert wait_until(lambda: all(ended(pid) for pid in pids), PATIENCE)
 
 
 def test_ended_worker_is_reported_with_its_output(tmp_path: Path) -> None:
@@ -70,4 +71,4 @@ def test_ended_worker_is_reported_with_its_output(tmp_path: Path) -> None:
             return "status 3" in str(exc) and "no such broker" in str(exc)
         return False
 
-    assert wait_until(dead, 15)
+    assert wait_until(dead, PATIENCE)

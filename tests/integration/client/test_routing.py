@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import servers, wait_until
+from tests.support import PATIENCE, servers, wait_until
 from tests.support.client_app import Site
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def routed(shared: Site) -> Any:
 
     def look(routes: Any, task: str, *args: Any, **options: Any) -> str:
         shared.app.conf.task_routes = routes
-        found = shared.task(task).apply_async(args, **options).get(timeout=10)
+        found = shared.task(task).apply_async(args, **options).get(timeout=PATIENCE)
         assert found["exchange"] == ""
         return str(found["routing_key"]).removeprefix(default)
 
@@ -90,7 +90,7 @@ def test_the_call_wins_over_the_routes(routed: Any, shared: Site) -> None:
 def test_serializers_and_compressions(polyglot: Site, serializer: str, compression: str | None) -> None:
     value = {"text": "č漢🎈" * 100, "numbers": [1, 2.5, None, True]}
     result = polyglot.task("echo").apply_async((value,), serializer=serializer, compression=compression)
-    assert result.get(timeout=10) == value
+    assert result.get(timeout=PATIENCE) == value
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +111,7 @@ def test_priority_arrives_with_the_task(make_site: Callable[..., Site], scheme: 
     waiting = [site.task("where").apply_async((priority,), priority=priority) for priority in (0, 3, 6, 9)]
     site.start("-c", "1", "--prefetch-multiplier", "1")
     for each, priority in zip(waiting, (0, 3, 6, 9), strict=True):
-        assert each.get(timeout=10)["priority"] == priority
+        assert each.get(timeout=PATIENCE)["priority"] == priority
 
 
 @pytest.mark.parametrize("scheme", ALL_BROKERS)
@@ -163,7 +163,7 @@ def test_broadcast_reaches_every_worker_once(make_site: Callable[..., Site], sch
         lambda: sorted((each["key"], each["host"]) for each in site.ledger.records("where")) == wanted,
         what="each worker ran each task",
     )
-    assert site.task("where").delay("last").get(timeout=10)
+    assert site.task("where").delay("last").get(timeout=PATIENCE)
     assert site.ledger.count("where") == 11
 
 
@@ -172,5 +172,5 @@ def test_broadcast_without_a_worker_is_no_error(make_site: Callable[..., Site], 
     site = make_site(scheme, broadcast=servers.unique("news"))
     site.task("count").apply_async(("nobody",), queue=site.conf["broadcast"])
     site.start()
-    assert site.task("echo").delay(1).get(timeout=10) == 1
+    assert site.task("echo").delay(1).get(timeout=PATIENCE) == 1
     assert site.ledger.count("count") == 0

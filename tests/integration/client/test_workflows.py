@@ -10,7 +10,7 @@ import pytest
 from celeriac import chain, group
 from celeriac.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 from celeriac.result import GroupResult
-from tests.support import servers, wait_until
+from tests.support import PATIENCE, servers, wait_until
 from tests.support.client_app import Site
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def key() -> str:
 
 
 def get(result: Any) -> Any:
-    return result.get(timeout=10)
+    return result.get(timeout=PATIENCE)
 
 
 def states(result: Any) -> list[str]:
@@ -190,17 +190,17 @@ def test_failure_in_a_group_is_raised_and_the_others_run(s: Any) -> None:
     result = group(s("add", 1, 1), s("failing"), s("add", 2, 2)).delay()
     with pytest.raises(ValueError, match="on purpose"):
         get(result)
-    values = result.get(timeout=10, propagate=False)
+    values = result.get(timeout=PATIENCE, propagate=False)
     assert (values[0], values[2], type(values[1])) == (2, 4, ValueError)
 
 
 def test_callback_and_iteration_of_a_group(s: Any) -> None:
     result = group(s("add", number, 0) for number in range(5)).delay()
     seen: dict[str, Any] = {}
-    assert result.get(timeout=10, callback=seen.__setitem__) == []
+    assert result.get(timeout=PATIENCE, callback=seen.__setitem__) == []
     assert sorted(seen.values()) == [0, 1, 2, 3, 4]
-    assert {key: meta["result"] for key, meta in result.iter_native(timeout=10)} == seen
-    assert result.join(timeout=10) == [0, 1, 2, 3, 4]
+    assert {key: meta["result"] for key, meta in result.iter_native(timeout=PATIENCE)} == seen
+    assert result.join(timeout=PATIENCE) == [0, 1, 2, 3, 4]
 
 
 def test_saved_group_is_restored(site: Site, s: Any) -> None:

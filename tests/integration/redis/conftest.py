@@ -12,6 +12,7 @@ from celeriac.broker.redis import RedisBroker, RedisSession
 from celeriac.drivers.resp import RespConnection
 from celeriac.drivers.resp_params import params_from_url
 from celeriac.message import Destination, Message, Publication
+from tests.support import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def server(redis_url: str) -> Iterator[RespConnection]:
     """A plain connection to the same database."""
-    connection = RespConnection(params_from_url(redis_url, connect_timeout=4, timeout=15))
+    connection = RespConnection(params_from_url(redis_url, connect_timeout=PATIENCE, timeout=PATIENCE))
     yield connection
     connection.close()
 

@@ -15,7 +15,7 @@ import pytest
 from celeriac.backend import BackendOptions, ResultRecord
 from celeriac.backend.redis import RedisBackend
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, TimeoutError
-from tests.support import servers, wait_until
+from tests.support import PATIENCE, SLACK, servers, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -68,8 +68,8 @@ def test_keys_and_lifetimes_are_those_of_celery(open_backend: OpenBackend, serve
     )
     assert server.execute("GET", "celery-taskset-meta-g") == b'{"result": [["g", null], []]}'
     lifetimes = [server.execute("TTL", f"celery-task-meta-{task_id}") for task_id in ("t1", "t2")]
-    assert lifetimes == [pytest.approx(100, abs=2), pytest.approx(200, abs=2)]
-    assert server.execute("TTL", "celery-taskset-meta-g") == pytest.approx(100, abs=2)
+    lifetimes.append(server.execute("TTL", "celery-taskset-meta-g"))
+    assert all(given - SLACK <= left <= given for left, given in zip(lifetimes, (100, 200, 100), strict=True))
 
 
 @pytest.mark.parametrize("expires", [None, 0])
@@ -87,14 +87,14 @@ def test_keys_and_channels_have_the_global_prefix(
     backend = open_backend(transport_options={"global_keyprefix": prefix})
     backend.store_many([success("t", 1)])
     assert server.execute("KEYS", "*") == [expected + b"celery-task-meta-t"]
-    assert [record.result for record in backend.watch(["t"], timeout=5)] == [1]
+    assert [record.result for record in backend.watch(["t"], timeout=PATIENCE)] == [1]
 
 
 def test_what_is_stored_is_published_too(open_backend: OpenBackend, server: RespConnection) -> None:
-    server.send(b"SUBSCRIBE celery-task-meta-t\r\n", time.monotonic() + 5)
-    assert server.wait_push(time.monotonic() + 5) == [b"subscribe", b"celery-task-meta-t", 1]
+    server.send(b"SUBSCRIBE celery-task-meta-t\r\n", time.monotonic() + PATIENCE)
+    assert server.wait_push(time.monotonic() + PATIENCE) == [b"subscribe", b"celery-task-meta-t", 1]
     open_backend().store_many([success("t", 1)])
-    push = server.wait_push(time.monotonic() + 5)
+    push = server.wait_push(time.monotonic() + PATIENCE)
     assert push is not None
     assert push[2].startswith(b'{"status": "SUCCESS", "result": 1,')
 
@@ -159,14 +159,14 @@ def test_unusable_options_are_refused(open_backend: OpenBackend) -> None:
 def test_a_wait_leaves_nothing_subscribed(open_backend: OpenBackend, server: RespConnection) -> None:
     backend = open_backend()
     backend.store_many([success("a")])
-    assert len(list(backend.watch(["a"], timeout=5))) == 1
+    assert len(list(backend.watch(["a"], timeout=PATIENCE))) == 1
     with pytest.raises(TimeoutError):
         list(backend.watch(["b", "c"], timeout=0.05))
-    abandoned = backend.watch(["a", "d"], timeout=5)
+    abandoned = backend.watch(["a", "d"], timeout=PATIENCE)
     next(abandoned)
     # Channels know no databases: other tests of this process may still listen to theirs.
     ours = "celery-task-meta-[abcd]"
-    assert len(channels(server, ours)) == 2
+    wait_until(lambda: len(channels(server, ours)) == 2)
     del abandoned
     gc.collect()
     wait_until(lambda: channels(server, ours) == [])
@@ -178,7 +178,7 @@ def test_threads_share_one_connection(open_backend: OpenBackend, server: RespCon
 
     def wait(name: str) -> None:
         ids = [f"{name}-{number}" for number in range(5)] + ["common"]
-        found.extend(record.task_id for record in backend.watch(ids, timeout=10))
+        found.extend(record.task_id for record in backend.watch(ids, timeout=PATIENCE))
 
     threads = [threading.Thread(target=wait, args=(f"w{number}",)) for number in range(12)]
     for thread in threads:
@@ -189,35 +189,32 @@ def test_threads_share_one_connection(open_backend: OpenBackend, server: RespCon
     for task_id in [*ids[:30], "common", *ids[30:]]:
         worker.store_many([success(task_id)])
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert sorted(found) == sorted([*ids, *["common"] * 12])
     wait_until(lambda: channels(server) == [])
 
 
 def test_a_wait_that_ends_hands_the_reading_over(open_backend: OpenBackend, server: RespConnection) -> None:
     backend, worker = open_backend(), open_backend()
-    found: list[float] = []
+    found: list[str] = []
 
     def wait(timeout: float, task_id: str) -> None:
         try:
-            list(backend.watch([task_id], timeout=timeout))
+            found.extend(record.task_id for record in backend.watch([task_id], timeout=timeout))
         except TimeoutError:
             return
-        found.append(time.monotonic())
 
     reader = threading.Thread(target=wait, args=(0.3, "never"))
     reader.start()
     wait_until(lambda: channels(server))
-    others = [threading.Thread(target=wait, args=(10, "later")) for _ in range(3)]
+    others = [threading.Thread(target=wait, args=(PATIENCE, "later")) for _ in range(3)]
     for thread in others:
         thread.start()
     reader.join()
-    stored_at = time.monotonic()
     worker.store_many([success("later")])
     for thread in others:
-        thread.join(10)
-    assert len(found) == 3
-    assert max(found) - stored_at < 0.5
+        thread.join(PATIENCE)
+    assert found == ["later"] * 3
 
 
 @pytest.mark.parametrize("count", [1, 3])
@@ -228,7 +225,7 @@ def test_waits_survive_a_lost_connection(
     found: list[str] = []
 
     def wait() -> None:
-        found.extend(record.task_id for record in backend.watch(["a", "b"], timeout=10))
+        found.extend(record.task_id for record in backend.watch(["a", "b"], timeout=PATIENCE))
 
     threads = [threading.Thread(target=wait) for _ in range(count)]
     for thread in threads:
@@ -241,7 +238,7 @@ def test_waits_survive_a_lost_connection(
         wait_until(lambda: subscribers(server) == 1)
     worker.store_many([success("b")])
     for thread in threads:
-        thread.join(10)
+        thread.join(PATIENCE)
     assert sorted(found) == ["a"] * count + ["b"] * count
 
 
@@ -249,7 +246,7 @@ def test_an_idle_connection_that_was_closed_is_replaced(open_backend: OpenBacken
     backend = open_backend()
     backend.store_many([success("t")])
     for _ in range(3):
-        assert len(list(backend.watch(["t"], timeout=5))) == 1
+        assert len(list(backend.watch(["t"], timeout=PATIENCE))) == 1
         servers.redis_command(redis_url, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
         servers.redis_command(redis_url, "CLIENT", "KILL", "TYPE", "pubsub")
 
@@ -257,8 +254,8 @@ def test_an_idle_connection_that_was_closed_is_replaced(open_backend: OpenBacken
 def test_a_forked_child_waits_for_itself(open_backend: OpenBackend, server: RespConnection) -> None:
     backend = open_backend()
     backend.store_many([success("before")])
-    list(backend.watch(["before"], timeout=5))
-    held = backend.watch(["never", "before"], timeout=5)
+    list(backend.watch(["before"], timeout=PATIENCE))
+    held = backend.watch(["never", "before"], timeout=PATIENCE)
     next(held)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -267,7 +264,7 @@ def test_a_forked_child_waits_for_itself(open_backend: OpenBackend, server: Resp
         status = 1
         try:
             backend.store_many([success("child")])
-            if [record.task_id for record in backend.watch(["child"], timeout=5)] == ["child"]:
+            if [record.task_id for record in backend.watch(["child"], timeout=PATIENCE)] == ["child"]:
                 status = 0
         finally:
             os._exit(status)
@@ -287,7 +284,7 @@ def test_very_many_results_at_once(open_backend: OpenBackend, server: RespConnec
 
     timer = threading.Timer(0.1, store)
     timer.start()
-    assert {record.task_id for record in backend.watch(ids, timeout=15)} == set(ids)
+    assert {record.task_id for record in backend.watch(ids, timeout=PATIENCE)} == set(ids)
     timer.join()
     wait_until(lambda: channels(server) == [])
 
@@ -296,19 +293,19 @@ def test_waiting_for_an_unreachable_server_is_an_error(open_backend: OpenBackend
     backend = open_backend(f"redis://127.0.0.1:{servers.free_port()}/0", connect_timeout=0.5)
     started = time.monotonic()
     with pytest.raises(OperationalError):
-        list(backend.watch(["t"], timeout=5))
-    assert time.monotonic() - started < 3
+        list(backend.watch(["t"], timeout=PATIENCE))
+    assert time.monotonic() - started < 0.5 + SLACK
 
 
 def test_waiting_without_resp3_says_so(open_backend: OpenBackend, redis_url: str) -> None:
     with pytest.raises(ImproperlyConfigured, match="Redis 6"):
-        list(open_backend(f"{redis_url}?protocol=2").watch(["t"], timeout=5))
+        list(open_backend(f"{redis_url}?protocol=2").watch(["t"], timeout=PATIENCE))
 
 
 def test_a_closed_backend_leaves_no_connection(open_backend: OpenBackend, server: RespConnection) -> None:
     backend = open_backend()
     backend.store_many([success("t")])
-    list(backend.watch(["t"], timeout=5))
+    list(backend.watch(["t"], timeout=PATIENCE))
     assert subscribers(server) == 0
     clients = len(server.execute("CLIENT", "LIST").splitlines())
     backend.close()

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 #: Schemes of the brokers that a worker is tried on.
 TRANSPORTS = ("redis", "sqlite", "amqp", "postgresql", "mysql")
 
+#: Seconds of a lease that a test lets lapse, or outlasts.
+SHORT_LEASE = 4.0
+
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
 def transport(
@@ -74,5 +77,11 @@ def make_workshop(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
 
 @pytest.fixture
 def workshop(redis_url: str, make_workshop: Callable[..., Workshop]) -> Workshop:
-    """A workshop on Redis, with leases of two seconds; the test starts the workers."""
-    return make_workshop(broker_url=redis_url, result_backend=redis_url, broker_lease=2.0, broker_sweep_interval=0.5)
+    """A workshop on Redis; the test starts the workers."""
+    return make_workshop(broker_url=redis_url, result_backend=redis_url)
+
+
+@pytest.fixture
+def short_leases(workshop: Workshop) -> None:
+    """Gives that workshop leases of seconds: enough for a live worker on a busy machine to renew them in time."""
+    workshop.conf |= {"broker_lease": SHORT_LEASE, "broker_sweep_interval": 0.5}

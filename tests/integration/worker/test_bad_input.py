@@ -6,7 +6,6 @@ import base64
 import json
 import pickle
 import random
-import time
 import uuid
 import zlib
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from celeriac.message import Destination, Message, Publication
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,15 +50,13 @@ def publish(workshop: Workshop, *messages: Message) -> None:
     destination = Destination("", workshop.app.conf.task_default_queue)
     session = workshop.app.broker_for_read.connect()
     try:
-        session.publish_many([Publication(each, destination) for each in messages], timeout=15)
+        session.publish_many([Publication(each, destination) for each in messages], timeout=PATIENCE)
     finally:
         session.close()
 
 
-def next_task_runs_within_a_second(workshop: Workshop) -> None:
-    before = time.monotonic()
-    assert workshop.task("add").delay(20, 22).get(timeout=5) == 42
-    assert time.monotonic() - before < 1.0
+def next_task_runs(workshop: Workshop) -> None:
+    assert workshop.task("add").delay(20, 22).get(timeout=PATIENCE) == 42
 
 
 def find_letter(workshop: Workshop, marker: str) -> DeadLetter:
@@ -68,7 +65,7 @@ def find_letter(workshop: Workshop, marker: str) -> DeadLetter:
     def found() -> list[DeadLetter]:
         return [each for each in workshop.dead_letters() if each.message.headers.get("marker") == marker]
 
-    (letter,) = wait_until(found, timeout=10, what="the message is among the dead letters")
+    (letter,) = wait_until(found, what="the message is among the dead letters")
     return letter
 
 
@@ -121,7 +118,7 @@ def test_message_is_set_aside_with_its_reason(shared: Workshop, name: str) -> No
     bad, marker = make(), uuid.uuid4().hex
     bad.headers["marker"] = marker
     publish(shared, bad)
-    next_task_runs_within_a_second(shared)
+    next_task_runs(shared)
     assert word in find_letter(shared, marker).reason
     assert shared.depth() == 0
 
@@ -133,7 +130,7 @@ def test_compression_bomb_is_set_aside_in_bounded_memory(shared: Workshop) -> No
     publish(shared, message(bomb, compression="application/x-gzip", marker=marker))
     letter = find_letter(shared, marker)
     assert "decompress" in letter.reason or "bytes" in letter.reason
-    next_task_runs_within_a_second(shared)
+    next_task_runs(shared)
     assert worker.rss_kib() < 200 * 1024
 
 
@@ -143,7 +140,7 @@ def test_hundred_bad_messages_in_a_row(shared: Workshop) -> None:
     for each in bad:
         each.headers["marker"] = marker
     publish(shared, *bad)
-    assert shared.task("add").delay(20, 22).get(timeout=5) == 42
+    assert shared.task("add").delay(20, 22).get(timeout=PATIENCE) == 42
     wait_until(
         lambda: sum(each.message.headers.get("marker") == marker for each in shared.dead_letters()) == len(bad),
         what="all of them are among the dead letters",
@@ -194,7 +191,7 @@ def test_raw_garbage_in_the_queue_is_set_aside(shared: Workshop, name: str) -> N
     raw = RAW[name]
     before = {letter.id for letter in shared.dead_letters()}
     push_raw(shared, raw)
-    next_task_runs_within_a_second(shared)
+    next_task_runs(shared)
     new = wait_until(
         lambda: [letter for letter in shared.dead_letters() if letter.id not in before],
         what="it is among the dead letters",
@@ -253,7 +250,6 @@ def mutations(draw: st.DrawFn) -> bytes:
     return bytes(raw)
 
 
-@pytest.mark.timeout(120)
 @pytest.mark.parametrize("transport", ["redis"], indirect=True)
 def test_mutated_envelopes_never_stop_the_worker(shared: Workshop) -> None:
     @settings(
@@ -264,7 +260,7 @@ def test_mutated_envelopes_never_stop_the_worker(shared: Workshop) -> None:
     def run(raws: list[bytes]) -> None:
         for raw in raws:
             push_raw(shared, raw)
-        next_task_runs_within_a_second(shared)
+        next_task_runs(shared)
 
     run()
     wait_until(lambda: shared.depth() == 0, what="the queue is empty")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from celeriac.exceptions import WorkerLostError
-from tests.support import wait_until
+from tests.integration.worker.conftest import SHORT_LEASE
+from tests.support import PATIENCE, wait_until
 from tests.support.ledger import check_at_least_once, check_at_most_once
 from tests.support.worker import is_running
 
@@ -26,9 +26,9 @@ WAYS = ("SystemExit", "KeyboardInterrupt", "_exit", "segfault", "SIGKILL", "SIGT
 def test_late_task_that_ends_its_process_once_runs_again(workshop: Workshop, how: str) -> None:
     workshop.start()
     result = workshop.task("die").delay(how, 1)
-    assert result.get(timeout=10) == "survived"
+    assert result.get(timeout=PATIENCE) == "survived"
     assert workshop.ledger.count("start", id=result.id) == 2
-    assert workshop.task("add").delay(1, 1).get(timeout=5) == 2
+    assert workshop.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
 
 
 def test_task_that_always_kills_its_process_is_set_aside_after_five_deliveries(workshop: Workshop) -> None:
@@ -36,13 +36,13 @@ def test_task_that_always_kills_its_process_is_set_aside_after_five_deliveries(w
     errback = workshop.task("errback_published").s()
     result = workshop.task("die").apply_async(("SIGKILL",), link_error=errback)
     with pytest.raises(WorkerLostError, match=r"signal 9 \(SIGKILL\)"):
-        result.get(timeout=15)
+        result.get(timeout=PATIENCE)
     wait_until(lambda: workshop.ledger.count("errback published", id=result.id), what="the errback ran")
     (letter,) = wait_until(workshop.dead_letters, what="the message is among the dead letters")
     assert letter.message.headers["id"] == result.id
     assert "lost" in letter.reason
     assert workshop.ledger.count("start", id=result.id) == 5
-    assert workshop.task("add").delay(1, 1).get(timeout=5) == 2
+    assert workshop.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
     assert workshop.ledger.count("errback published", id=result.id) == 1
 
 
@@ -64,8 +64,8 @@ def test_early_task_that_ends_its_process_fails_and_never_runs_again(workshop: W
     workshop.start()
     result = workshop.task("die_early").delay("SIGKILL")
     with pytest.raises(WorkerLostError):
-        result.get(timeout=10)
-    assert workshop.task("add").delay(1, 1).get(timeout=5) == 2
+        result.get(timeout=PATIENCE)
+    assert workshop.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
     assert workshop.ledger.count("start", id=result.id) == 1
     assert not workshop.dead_letters()
 
@@ -75,7 +75,7 @@ def test_celery_defaults_acknowledge_early(workshop: Workshop, make_workshop: Ca
     celery.start()
     result = celery.task("die").delay("_exit")
     with pytest.raises(WorkerLostError, match="exitcode 7"):
-        result.get(timeout=10)
+        result.get(timeout=PATIENCE)
     assert celery.ledger.count("start", id=result.id) == 1
 
 
@@ -83,8 +83,8 @@ def test_late_task_without_reject_on_worker_lost_fails_at_the_first_loss(worksho
     workshop.start()
     result = workshop.task("die_once").delay("SIGKILL")
     with pytest.raises(WorkerLostError):
-        result.get(timeout=10)
-    assert workshop.task("add").delay(1, 1).get(timeout=5) == 2
+        result.get(timeout=PATIENCE)
+    assert workshop.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
     assert workshop.ledger.count("start", id=result.id) == 1
 
 
@@ -92,19 +92,17 @@ def test_handlers_run_for_a_task_whose_process_died(workshop: Workshop) -> None:
     workshop.start(conf={"task_max_deliveries": 1})
     result = workshop.task("hooked").delay("die")
     with pytest.raises(WorkerLostError):
-        result.get(timeout=10)
+        result.get(timeout=PATIENCE)
     wait_until(lambda: workshop.ledger.count("hook after_return", id=result.id), what="after_return ran")
     assert workshop.ledger.count("hook on_failure", id=result.id) == 1
 
 
-def test_killed_child_is_replaced_within_a_second(workshop: Workshop) -> None:
+def test_killed_child_is_replaced(workshop: Workshop) -> None:
     worker = workshop.start(concurrency=1)
     (child,) = wait_until(lambda: worker.children, what="a child")
-    assert workshop.task("pid").delay().get(timeout=5) == child
-    before = time.monotonic()
+    assert workshop.task("pid").delay().get(timeout=PATIENCE) == child
     os.kill(child, signal.SIGKILL)
-    assert workshop.task("pid").delay().get(timeout=5) != child
-    assert time.monotonic() - before < 1.0
+    assert workshop.task("pid").delay().get(timeout=PATIENCE) != child
 
 
 def test_idle_child_that_is_killed_costs_no_delivery(workshop: Workshop) -> None:
@@ -116,11 +114,12 @@ def test_idle_child_that_is_killed_costs_no_delivery(workshop: Workshop) -> None
     os.kill(worker.children[0], signal.SIGKILL)
     gate.touch()
     for result in (first, *waiting):
-        result.get(timeout=10)
+        result.get(timeout=PATIENCE)
     starts = workshop.ledger.by_id("start")
     assert starts == {first.id: 2, **{result.id: 1 for result in waiting}}
 
 
+@pytest.mark.usefixtures("short_leases")
 def test_late_tasks_of_a_killed_worker_run_in_another(workshop: Workshop) -> None:
     first = workshop.start()
     gate = workshop.gate()
@@ -128,17 +127,16 @@ def test_late_tasks_of_a_killed_worker_run_in_another(workshop: Workshop) -> Non
     wait_until(lambda: workshop.ledger.count("start") == 2, what="two tasks began")
     children = first.children
     first.process.send_signal(signal.SIGKILL)
-    wait_until(lambda: not any(map(is_running, children)), timeout=1.0, what="children die with the worker")
+    wait_until(lambda: not any(map(is_running, children)), what="children die with the worker")
     gate.touch()
-    killed = time.monotonic()
     workshop.start()
     for result in results:
-        result.get(timeout=10)
-    assert time.monotonic() - killed < 2.0 + 0.5 + 2.0
+        result.get(timeout=PATIENCE)
     check_at_least_once(workshop.ledger, [result.id for result in results])
     assert sum(workshop.ledger.by_id("start").values()) == 8
 
 
+@pytest.mark.usefixtures("short_leases")
 def test_early_tasks_of_a_killed_worker_never_run_twice(workshop: Workshop) -> None:
     first = workshop.start()
     gate = workshop.gate()
@@ -148,16 +146,17 @@ def test_early_tasks_of_a_killed_worker_never_run_twice(workshop: Workshop) -> N
     gate.touch()
     workshop.start()
     last = workshop.task("work").delay()
-    last.get(timeout=10)
+    last.get(timeout=PATIENCE)
     wait_until(lambda: workshop.depth() == 0, what="the queue is empty")
     check_at_most_once(workshop.ledger, [*(result.id for result in results), last.id])
 
 
+@pytest.mark.usefixtures("short_leases")
 def test_task_longer_than_the_lease_runs_once(workshop: Workshop) -> None:
     workshop.start(concurrency=1)
     workshop.start(concurrency=1)
-    result = workshop.task("work").delay(6.0)
-    result.get(timeout=12)
+    result = workshop.task("work").delay(1.5 * SHORT_LEASE)
+    result.get(timeout=PATIENCE)
     assert workshop.ledger.count("start", id=result.id) == 1
 
 
@@ -168,13 +167,11 @@ def test_worker_whose_spawner_dies_gives_its_messages_back_and_exits(workshop: W
     wait_until(lambda: workshop.ledger.count("start") == 2, what="two tasks began")
     spawner = worker.spawner
     assert spawner is not None
-    before = time.monotonic()
     os.kill(spawner, signal.SIGKILL)
     assert worker.wait() == 1
-    assert time.monotonic() - before < 2.0
     assert f"the spawner (pid {spawner}) died" in worker.log
     assert workshop.depth() == 6
     gate.touch()
     workshop.start()
     for result in results:
-        result.get(timeout=10)
+        result.get(timeout=PATIENCE)

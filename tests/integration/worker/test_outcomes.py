@@ -10,51 +10,54 @@ from typing import TYPE_CHECKING
 import pytest
 
 from celeriac.exceptions import ImproperlyConfigured, NotRegistered, TaskRevokedError
-from tests.support import wait_until
+from tests.support import PATIENCE, SLACK, wait_until
 
 if TYPE_CHECKING:
     from tests.support.worker import Workshop
 
+#: Seconds by which clocks of one machine may differ: a worker waits by another one than tasks look at.
+CLOCKS = 0.05
+
 
 def test_result_of_a_task_comes_back(shared: Workshop) -> None:
-    assert shared.task("add").delay(2, 3).get(timeout=5) == 5
+    assert shared.task("add").delay(2, 3).get(timeout=PATIENCE) == 5
 
 
 def test_exception_comes_back_with_type_message_and_traceback(shared: Workshop) -> None:
     result = shared.task("fail").delay("some text")
     with pytest.raises(ValueError, match="some text"):
-        result.get(timeout=5)
+        result.get(timeout=PATIENCE)
     assert result.state == "FAILURE"
     assert "ValueError: some text" in result.traceback
 
 
 def test_retries_run_until_the_task_succeeds(shared: Workshop) -> None:
     result = shared.task("retry").delay(3)
-    assert result.get(timeout=10) == 3
+    assert result.get(timeout=PATIENCE) == 3
     assert [each["retries"] for each in shared.ledger.records("start", id=result.id)] == [0, 1, 2, 3]
 
 
 def test_autoretry_gives_up_after_max_retries_with_the_exception(shared: Workshop) -> None:
     result = shared.task("autoretry").delay(99)
     with pytest.raises(ValueError, match="not yet"):
-        result.get(timeout=10)
+        result.get(timeout=PATIENCE)
     assert [each["retries"] for each in shared.ledger.records("start", id=result.id)] == [0, 1, 2]
 
 
 def test_autoretry_ends_in_success(shared: Workshop) -> None:
-    assert shared.task("autoretry").delay(2).get(timeout=10) == 2
+    assert shared.task("autoretry").delay(2).get(timeout=PATIENCE) == 2
 
 
 def test_ignored_task_leaves_no_result(shared: Workshop) -> None:
     result = shared.task("ignore").delay()
     wait_until(lambda: shared.ledger.count("start", id=result.id), what="the task ran")
-    assert shared.task("add").delay(1, 1).get(timeout=5) == 2
+    assert shared.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
     assert result.state == "PENDING"
 
 
 def test_rejected_task_with_requeue_runs_again(shared: Workshop) -> None:
     result = shared.task("reject").delay(True)
-    assert result.get(timeout=10) == "third time"
+    assert result.get(timeout=PATIENCE) == "third time"
     assert shared.ledger.count("start", id=result.id) == 3
 
 
@@ -67,14 +70,14 @@ def test_rejected_task_without_requeue_runs_once_and_fails(shared: Workshop) -> 
 def test_unserializable_result_is_a_failure_that_says_so(shared: Workshop) -> None:
     result = shared.task("unserializable").delay()
     with pytest.raises(Exception, match="object"):
-        result.get(timeout=5)
+        result.get(timeout=PATIENCE)
     assert result.state == "FAILURE"
 
 
 def test_unknown_task_fails_and_is_set_aside(shared: Workshop) -> None:
     result = shared.app.send_task("nobody.knows.this", (1,))
     with pytest.raises(NotRegistered):
-        result.get(timeout=5)
+        result.get(timeout=PATIENCE)
     (letter,) = wait_until(
         lambda: [each for each in shared.dead_letters() if each.message.headers.get("id") == result.id],
         what="the message is among the dead letters",
@@ -86,7 +89,7 @@ def test_expired_task_is_revoked_and_never_runs(shared: Workshop) -> None:
     with pytest.warns(RuntimeWarning, match="in the past"):
         result = shared.task("work").apply_async(expires=datetime.now(UTC) - timedelta(seconds=1))
     with pytest.raises(TaskRevokedError):
-        result.get(timeout=5)
+        result.get(timeout=PATIENCE)
     assert result.state == "REVOKED"
     assert not shared.ledger.count("start", id=result.id)
 
@@ -94,10 +97,10 @@ def test_expired_task_is_revoked_and_never_runs(shared: Workshop) -> None:
 def test_task_with_a_countdown_runs_when_it_is_due(shared: Workshop) -> None:
     published = time.time()
     result = shared.task("work").apply_async(countdown=1.5)
-    assert shared.task("add").delay(1, 1).get(timeout=5) == 2
-    result.get(timeout=10)
+    assert shared.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
+    result.get(timeout=PATIENCE)
     (start,) = shared.ledger.records("start", id=result.id)
-    assert 1.45 <= start["at"] - published <= 2.5
+    assert 1.45 <= start["at"] - published <= 1.5 + SLACK
 
 
 def test_link_gets_the_result(shared: Workshop) -> None:
@@ -124,7 +127,7 @@ def test_update_state_is_visible_while_the_task_runs(shared: Workshop) -> None:
     wait_until(lambda: result.state == "PROGRESS", what="the state is stored")
     assert result.info == {"done": 7}
     gate.touch()
-    assert result.get(timeout=5) == "done"
+    assert result.get(timeout=PATIENCE) == "done"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +139,7 @@ def test_update_state_is_visible_while_the_task_runs(shared: Workshop) -> None:
 )
 def test_hooks_of_an_attempt_run_in_order(shared: Workshop, how: str, hooks: list[str]) -> None:
     result = shared.task("hooked").delay(how)
-    result.get(timeout=10, propagate=False)
+    result.get(timeout=PATIENCE, propagate=False)
     wanted = [f"hook {name}" for name in hooks]
     wait_until(lambda: [each["what"] for each in shared.ledger.records(id=result.id)] == wanted, what=f"{wanted}")
 
@@ -144,30 +147,27 @@ def test_hooks_of_an_attempt_run_in_order(shared: Workshop, how: str, hooks: lis
 def test_hooks_run_for_a_retry(shared: Workshop) -> None:
     """The other child may begin the second attempt before the first one's hook has run."""
     result = shared.task("hooked").delay("retry")
-    result.get(timeout=10)
+    result.get(timeout=PATIENCE)
     names = ("before_start", "before_start", "on_retry", "on_success", "after_return")
     wanted = sorted(f"hook {name}" for name in names)
     wait_until(lambda: sorted(each["what"] for each in shared.ledger.records(id=result.id)) == wanted, what=f"{wanted}")
 
 
 def test_fast_task_has_its_result_stored_while_a_long_one_follows_in_the_same_child(shared: Workshop) -> None:
+    """The long ones do not end before its result is there."""
     task, gate = shared.task("work"), shared.gate(uuid.uuid4().hex)
-    delays = []
     for _ in range(5):
-        before = time.monotonic()
         result = shared.task("add").delay(1, 2)
         long = [task.delay(0, str(gate)) for _ in range(2)]
-        result.get(timeout=5)
-        delays.append(time.monotonic() - before)
+        assert result.get(timeout=PATIENCE) == 3
         gate.touch()
         for each in long:
-            each.get(timeout=5)
+            each.get(timeout=PATIENCE)
         gate.unlink()
-    assert min(delays) < 0.05, delays
 
 
 def test_task_that_prints_ten_megabytes_succeeds(shared: Workshop) -> None:
-    assert shared.task("shout").delay(10 * 1024 * 1024).get(timeout=15) == 10 * 1024 * 1024
+    assert shared.task("shout").delay(10 * 1024 * 1024).get(timeout=PATIENCE) == 10 * 1024 * 1024
 
 
 def test_body_of_64_megabytes_runs_and_the_next_task_too(shared: Workshop) -> None:
@@ -177,25 +177,30 @@ def test_body_of_64_megabytes_runs_and_the_next_task_too(shared: Workshop) -> No
             shared.task("size").delay("x" * (64 * 1024 * 1024))
         return
     result = shared.task("size").apply_async(("x" * (64 * 1024 * 1024),), argsrepr="(...)")
-    assert result.get(timeout=15) == 64 * 1024 * 1024
-    assert shared.task("add").delay(1, 1).get(timeout=5) == 2
+    assert result.get(timeout=PATIENCE) == 64 * 1024 * 1024
+    assert shared.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
 
 
 def test_rate_limited_tasks_keep_their_pace(shared: Workshop) -> None:
-    results = [shared.task("limited").delay() for _ in range(4)]
+    """Of a bucket that holds one token, the eighth task takes one that comes 1.4 s after the first at the earliest.
+
+    Measured from before the first call: whatever is late makes the time longer.
+    """
+    called = time.time()
+    results = [shared.task("limited").delay() for _ in range(8)]
     for each in results:
-        each.get(timeout=10)
-    starts = sorted(record["at"] for each in results for record in shared.ledger.records("start", id=each.id))
-    assert starts[-1] - starts[0] >= 0.55
+        each.get(timeout=PATIENCE)
+    starts = [record["at"] for each in results for record in shared.ledger.records("start", id=each.id)]
+    assert len(starts) == 8
+    assert max(starts) - called >= 7 / 5 - CLOCKS
 
 
 def test_long_task_does_not_hold_up_short_ones(shared: Workshop) -> None:
     """The worker has two children; the short tasks have the other one for themselves."""
     noop, work = shared.task("noop"), shared.task("work")
-    assert shared.task("add").delay(1, 1).get(timeout=5) == 2
     half = [noop.s() for _ in range(1000)]
-    key = uuid.uuid4().hex
-    shared.app.publish_many([*half, work.s(2.0, None, key), *half, shared.task("note").s(key)])
-    wait_until(lambda: shared.ledger.count("note", value=key), timeout=10, what="the last short task ran")
-    assert not shared.ledger.count("end", key=key), "the short tasks waited for the long one"
-    wait_until(lambda: shared.ledger.count("end", key=key), timeout=10, what="the long task ran")
+    key, gate = uuid.uuid4().hex, shared.gate(uuid.uuid4().hex)
+    shared.app.publish_many([*half, work.s(0, str(gate), key), *half, shared.task("note").s(key)])
+    wait_until(lambda: shared.ledger.count("note", value=key), what="the last short task, while the long one waits")
+    gate.touch()
+    wait_until(lambda: shared.ledger.count("end", key=key), what="the long task ran")

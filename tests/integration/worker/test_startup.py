@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING
 
-from tests.support import servers, wait_until
+from tests.support import PATIENCE, servers, wait_until
 from tests.support.private import PrivateRedis
 
 if TYPE_CHECKING:
@@ -24,7 +23,7 @@ def test_wrong_password_ends_the_worker_with_a_clear_error(
         wrong = url.replace("redis://", "redis://:secret@")
         workshop = make_workshop(broker_url=wrong, result_backend="disabled://")
         worker = workshop.start(wait=False)
-        assert worker.wait(5.0) == 1
+        assert worker.wait() == 1
     assert "Unrecoverable error" in worker.log
     assert "WRONGPASS" in worker.log or "password" in worker.log
     assert "secret" not in worker.log
@@ -34,7 +33,7 @@ def test_wrong_password_ends_the_worker_with_a_clear_error(
 def test_no_retry_on_startup_ends_the_worker_when_nobody_answers(workshop: Workshop) -> None:
     nowhere = {"broker_url": "redis://127.0.0.1:1/0", "broker_connection_retry_on_startup": False}
     worker = workshop.start(wait=False, conf=nowhere)
-    assert worker.wait(5.0) == 1
+    assert worker.wait() == 1
     assert "127.0.0.1:1" in worker.log
 
 
@@ -47,10 +46,8 @@ def test_worker_that_waits_for_its_broker_begins_when_it_comes(
     wait_until(lambda: "Trying again in" in worker.log, what="the worker tries to connect")
     server.start()
     try:
-        started = time.monotonic()
-        worker.wait_ready(5.0)
-        assert time.monotonic() - started < 5.0
-        assert workshop.task("add").delay(1, 1).get(timeout=5) == 2
+        worker.wait_ready()
+        assert workshop.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
         assert worker.stop(signal.SIGTERM) == 0
     finally:
         server.close()
@@ -58,12 +55,12 @@ def test_worker_that_waits_for_its_broker_begins_when_it_comes(
 
 def test_unknown_broker_scheme_is_named(workshop: Workshop) -> None:
     worker = workshop.start(wait=False, conf={"broker_url": "carrier-pigeon://coop"})
-    assert worker.wait(5.0) == 2
+    assert worker.wait() == 2
     assert "carrier-pigeon" in worker.log
     assert "Traceback" not in worker.log
 
 
 def test_excluding_every_queue_is_refused(workshop: Workshop) -> None:
     worker = workshop.start(wait=False, exclude_queues=["celery"])
-    assert worker.wait(5.0) == 2
+    assert worker.wait() == 2
     assert "there is no queue to consume" in worker.log

@@ -15,6 +15,7 @@ from celeriac import Celery, __version__, current, signals
 from celeriac.cli import errors, plugins
 from celeriac.cli.main import COMMANDS, NOT_BUILT
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, QueueNotFound
+from tests.support import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +62,7 @@ def test_help_imports_neither_the_worker_nor_the_pool() -> None:
     statement = "import sys; from celeriac.cli.main import run; run(['--help'])"
     check = "print([name for name in sys.modules if name.startswith(('celeriac.worker', 'celeriac.pool'))])"
     done = subprocess.run(
-        [sys.executable, "-c", f"{statement}; {check}"], capture_output=True, text=True, check=True, timeout=20
+        [sys.executable, "-c", f"{statement}; {check}"], capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     assert done.stdout.splitlines()[-1] == "[]"
 

@@ -11,6 +11,7 @@ import pytest
 
 from celeriac.drivers.sqlite import Database, DatabaseLocked, database_path, default_path
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost
+from tests.support import PATIENCE, SLACK
 
 
 def test_default_path_is_in_the_state_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -41,14 +42,14 @@ def test_urls_that_name_no_file_are_refused(url: str) -> None:
 
 
 def test_the_lock_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
-    database = Database(tmp_path / "db", timeout=5)
+    database = Database(tmp_path / "db", timeout=PATIENCE)
     database.execute("CREATE TABLE t (x)")
     holder = sqlite3.connect(tmp_path / "db", isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
     started = time.monotonic()
     with pytest.raises(DatabaseLocked), database.within(0.1):
         database.execute("INSERT INTO t VALUES (1)")
-    assert 0.09 < time.monotonic() - started < 2
+    assert 0.09 < time.monotonic() - started < SLACK
     holder.execute("COMMIT")
     assert database.execute("INSERT INTO t VALUES (1)") == 1
     holder.close()
@@ -56,7 +57,7 @@ def test_the_lock_is_waited_for_until_the_deadline(tmp_path: Path) -> None:
 
 
 def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
-    database = Database(tmp_path / "db", timeout=1)
+    database = Database(tmp_path / "db", timeout=PATIENCE)
     database.execute("CREATE TABLE t (x)")
     with pytest.raises(ValueError, match="stop"), database.transaction():
         database.execute("INSERT INTO t VALUES (1)")
@@ -66,7 +67,7 @@ def test_a_failed_transaction_changes_nothing(tmp_path: Path) -> None:
 
 
 def test_errors_of_the_driver_are_translated(tmp_path: Path) -> None:
-    database = Database(tmp_path / "db", timeout=1)
+    database = Database(tmp_path / "db", timeout=PATIENCE)
     with pytest.raises(OperationalError, match="no such table"):
         database.query("SELECT * FROM missing")
     database.close()
@@ -75,11 +76,11 @@ def test_errors_of_the_driver_are_translated(tmp_path: Path) -> None:
 def test_a_file_that_is_no_database_is_an_operational_error(tmp_path: Path) -> None:
     (tmp_path / "db").write_bytes(b"not a database" * 100)
     with pytest.raises(OperationalError):
-        Database(tmp_path / "db", timeout=1)
+        Database(tmp_path / "db", timeout=PATIENCE)
 
 
 def test_a_connection_of_another_process_is_refused(tmp_path: Path) -> None:
-    database = Database(tmp_path / "db", timeout=1)
+    database = Database(tmp_path / "db", timeout=PATIENCE)
     database.pid = os.getpid() + 1
     with pytest.raises(SessionLost, match="before a fork"):
         database.query("SELECT 1")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import statistics
 import threading
 import time
 import uuid
@@ -18,7 +17,7 @@ from celeriac.backend import BackendOptions, ResultBackend, ResultRecord, open_b
 from celeriac.backend.notifier import Notifier, stop_lingering
 from celeriac.exceptions import BackendError, OperationalError, TimeoutError
 from celeriac.result import AsyncResult, ResultSet
-from celeriac.testing.contracts.broker_subject import PATIENCE, until
+from celeriac.testing.contracts.broker_subject import PATIENCE, SLACK, soon_noticed, until
 from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
@@ -35,7 +34,7 @@ class BackendUnderTest:
         url: URL of a store that nobody else uses.
         open: Makes the backend; `open_backend` unless the driver is not in its table.
         options: `BackendOptions` that this backend needs.
-        reaction: Seconds within which a waiting client notices a result, as a median.
+        reaction: Seconds within which a waiting client notices a result, as a median of nine in a row.
         put_malformed: Stores something that is no result under a task id; None if it cannot hold such a thing.
         largest: Bytes of a value that it keeps; a mebibyte unless the store has a lower limit.
         batch: Results stored at once by one test; fewer for emulators that take milliseconds for each.
@@ -46,7 +45,7 @@ class BackendUnderTest:
     url: str
     open: Callable[[str, BackendOptions], ResultBackend] = open_backend
     options: Mapping[str, Any] = field(default_factory=dict)
-    reaction: float = 0.05
+    reaction: float = 0.25
     put_malformed: Callable[[str], None] | None = None
     largest: int = 1 << 20
     batch: int = 1000
@@ -295,12 +294,12 @@ class BackendContract:
 
     def test_watch_notices_a_result_at_once(self, subject: BackendUnderTest, backend: ResultBackend) -> None:
         worker = subject.backend()
-        delays = []
-        for _ in range(9):
+
+        def delay() -> float:
             record = record_of(backend, new_id())
             stored_at: list[float] = []
 
-            def work(record: ResultRecord = record, stored_at: list[float] = stored_at) -> None:
+            def work() -> None:
                 # Long enough for the client to be waiting: the case that is measured.
                 time.sleep(0.05)
                 stored_at.append(time.monotonic())
@@ -309,11 +308,13 @@ class BackendContract:
             thread = threading.Thread(target=work)
             thread.start()
             (got,) = backend.watch([record.task_id], timeout=PATIENCE)
-            delays.append(time.monotonic() - stored_at[0])
+            noticed_at = time.monotonic()
             thread.join(PATIENCE)
             assert got.task_id == record.task_id
+            return noticed_at - stored_at[0]
+
+        soon_noticed(delay, subject.reaction)
         worker.close()
-        assert statistics.median(delays) < subject.reaction
 
     def test_watch_times_out(self, backend: ResultBackend) -> None:
         ready, pending = new_id(), new_id()
@@ -323,7 +324,7 @@ class BackendContract:
         started = time.monotonic()
         with pytest.raises(TimeoutError):
             seen.extend(record.task_id for record in backend.watch([ready, pending], timeout=0.3))
-        assert 0.25 < time.monotonic() - started < 2
+        assert 0.25 < time.monotonic() - started < 0.3 + SLACK
         assert seen == [ready]
 
     def test_states_on_the_way_do_not_end_a_wait(self, backend: ResultBackend) -> None:
@@ -597,7 +598,7 @@ class ServerBackendContract:
             started = time.monotonic()
             with pytest.raises(OperationalError):
                 backend.load_many([new_id()])
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 1 + SLACK
 
     def test_a_server_that_does_not_answer_is_an_error_in_time(self, subject: BackendUnderTest) -> None:
         assert subject.url_at_port is not None
@@ -607,7 +608,7 @@ class ServerBackendContract:
             started = time.monotonic()
             with pytest.raises(OperationalError):
                 backend.load_many([new_id()])
-            assert time.monotonic() - started < 4
+            assert time.monotonic() - started < 2 + SLACK
 
     def test_a_lost_connection_is_replaced(self, subject: BackendUnderTest) -> None:
         assert subject.disconnect is not None

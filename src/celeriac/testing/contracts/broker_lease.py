@@ -9,6 +9,7 @@ import pytest
 
 from celeriac.exceptions import SessionLost
 from celeriac.testing.contracts.broker_subject import (
+    PATIENCE,
     BrokerUnderTest,
     bodies,
     fetch_count,
@@ -82,7 +83,7 @@ class LeaseContract:
     def test_a_silent_session_that_held_very_many_is_swept_to_the_end(
         self, subject: BrokerUnderTest, holder: BrokerSession, rescuer: BrokerSession, queue: Queue
     ) -> None:
-        holder.publish_many([publication(queue) for _ in range(2500)], timeout=30)
+        holder.publish_many([publication(queue) for _ in range(2500)], timeout=PATIENCE)
         fetch_count(holder, 2500, limit=2500)
         self.fall_silent(subject, holder)
         assert len(self.rescue(rescuer, queue, 2500)) == 2500
@@ -133,17 +134,36 @@ class LeaseContract:
             holder.heartbeat()
         holder.close()
 
-    def test_heartbeats_keep_what_is_held(self, holder: BrokerSession, rescuer: BrokerSession, queue: Queue) -> None:
-        holder.publish_many([publication(queue)])
-        held = fetch_count(holder, 1)
-        rescuer.consume([queue])
-        deadline = time.monotonic() + 3 * LEASE
-        while time.monotonic() < deadline:
-            holder.heartbeat()
-            rescuer.heartbeat()
-            assert rescuer.fetch(limit=5, wait=LEASE / 10) == []
-        holder.requeue_many(held)
-        assert fetch_count(holder, 1)[0].deliveries == 2
+    def test_heartbeats_keep_what_is_held(self, subject: BrokerUnderTest, rescuer: BrokerSession) -> None:
+        """On a busy machine the test itself may be late with a heartbeat: that proves nothing, and it begins again."""
+
+        def kept() -> bool:
+            queue = new_queue()
+            rescuer.consume([queue])
+            with subject.session(queue, lease=LEASE, sweep_interval=0.05) as holder:
+                beat = time.monotonic()
+                holder.publish_many([publication(queue)])
+                held = fetch_count(holder, 1)
+                for _ in range(30):
+                    lost = self.is_lost(holder)
+                    rescuer.heartbeat()
+                    taken = rescuer.fetch(limit=5, wait=LEASE / 10)
+                    if time.monotonic() - beat > LEASE / 2:
+                        return False
+                    beat = time.monotonic()
+                    assert (lost, taken) == (False, [])
+                holder.requeue_many(held)
+                return fetch_count(holder, 1)[0].deliveries == 2
+
+        until(kept, "three leases are outlived by heartbeats in time")
+
+    def is_lost(self, session: BrokerSession) -> bool:
+        """Send a heartbeat, and say whether it came too late."""
+        try:
+            session.heartbeat()
+        except SessionLost:
+            return True
+        return False
 
     def test_the_first_heartbeat_may_come_before_anything_else(self, rescuer: BrokerSession) -> None:
         rescuer.heartbeat()

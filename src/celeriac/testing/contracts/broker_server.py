@@ -10,6 +10,7 @@ import pytest
 
 from celeriac.exceptions import OperationalError, SessionLost
 from celeriac.testing.contracts.broker_subject import (
+    SLACK,
     BrokerUnderTest,
     bodies,
     fetch_count,
@@ -37,13 +38,14 @@ class ServerBrokerContract:
 
     def test_a_closed_port_is_an_error_in_time(self, subject: BrokerUnderTest) -> None:
         assert subject.url_at_port is not None
+        # Bound, and not listening: nobody else can take the port meanwhile.
         with socket.socket() as unused:
             unused.bind(("127.0.0.1", 0))
             broker = subject.broker(subject.url_at_port(unused.getsockname()[1]))
-        started = time.monotonic()
-        with pytest.raises(OperationalError):
-            broker.connect(timeout=1)
-        assert time.monotonic() - started < 2
+            started = time.monotonic()
+            with pytest.raises(OperationalError):
+                broker.connect(timeout=1)
+            assert time.monotonic() - started < 1 + SLACK
 
     def test_a_server_that_does_not_answer_is_an_error_in_time(self, subject: BrokerUnderTest) -> None:
         assert subject.url_at_port is not None
@@ -52,7 +54,7 @@ class ServerBrokerContract:
             started = time.monotonic()
             with pytest.raises(OperationalError):
                 broker.connect(timeout=1)
-            assert time.monotonic() - started < 3
+            assert time.monotonic() - started < 1 + SLACK
 
     def test_a_disconnected_session_is_lost_and_the_next_one_works(
         self, subject: BrokerUnderTest, queue: Queue
@@ -71,7 +73,7 @@ class ServerBrokerContract:
                 return False
 
             until(lost, "the session notices that it is lost")
-        with subject.session(queue, lease=1.0, sweep_interval=0.05) as fresh:
+        with subject.session(queue, sweep_interval=0.05) as fresh:
             fresh.publish_many([publication(queue, b"fresh")])
             found: list[bytes] = []
 
