@@ -118,7 +118,7 @@ def test_a_closed_session_leaves_no_lease(open_session: OpenSession, queue: Queu
 
 
 FILL = """
-for i = 1, 200000 do
+for i = 1, 50000 do
   local tag = string.format('%08d-0000-4000-8000-000000000000', i)
   local text = '{"body": "e30=", "headers": {}, "properties": {"body_encoding": "base64", "delivery_info": '
     .. '{"exchange": "", "routing_key": "big"}, "delivery_tag": "' .. tag .. '"}}'
@@ -137,9 +137,21 @@ def test_very_many_abandoned_messages_return(
     server.execute("EVAL", FILL, len(keys), *keys)
     session = open_session(Queue("big"))
     session.heartbeat()
-    assert session.depths(["big"]) == {"big": 200_000}
+    assert session.depths(["big"]) == {"big": 50_000}
     assert server.execute("EXISTS", "unacked", "unacked_index", *keys) == 0
     assert {delivery.deliveries for delivery in session.fetch(limit=100, wait=1)} == {2}
+
+
+def test_a_sweep_longer_than_its_lease_costs_a_session_nothing(
+    open_session: OpenSession, queue: Queue, server: RespConnection
+) -> None:
+    session = open_session(queue, lease=0.1)
+    session.publish_many([publication(queue)])
+    held = session.fetch(limit=1, wait=1)
+    server.execute("EVAL", FILL, 1, "celeriac.session.dead")
+    session.heartbeat()
+    session.ack_many(held, confirm=True)
+    assert session.depths(["big", queue.name]) == {"big": 50_000, queue.name: 0}
 
 
 def leave_behind(server: RespConnection, tag: str, exchange: str, key: str, **properties: Any) -> dict[str, Any]:

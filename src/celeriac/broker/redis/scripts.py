@@ -405,7 +405,7 @@ return {1, redis.call('ZCOUNT', sessions, '-inf', string.format('(%.6f', now)),
 
 # SWEEP: return one page of the messages of one lapsed session, each counted as delivered once more.
 #   KEYS[1..3], KEYS[5..6]; KEYS[4] is the prefix of the sessions' hashes.
-#   ARGV: token and cursor that the call before returned ('' and 0 at first), page size.
+#   ARGV: token and cursor that the call before returned ('' and 0 at first), page size, token of the caller.
 #   Returns {token or '', cursor, handled}; '' when no session is left.  A session is marked (by the negative of its
 #   deadline) with its first page, from when on its own heartbeat fails.
 #   A tag claimed later than the deadline is another's: a Celery worker restored and took the message meanwhile.
@@ -419,9 +419,9 @@ SWEEP = Script(
     + """
 local token, cursor = ARGV[1], ARGV[2]
 if token == '' then
-  local lapsed = redis.call('ZRANGEBYSCORE', sessions, '-inf', string.format('(%.6f', now), 'LIMIT', 0, 1)
-  if #lapsed == 0 then return {'', '0', 0} end
-  token, cursor = lapsed[1], '0'
+  local lapsed = redis.call('ZRANGEBYSCORE', sessions, '-inf', string.format('(%.6f', now), 'LIMIT', 0, 2)
+  token, cursor = lapsed[lapsed[1] == ARGV[4] and 2 or 1], '0'
+  if not token then return {'', '0', 0} end
 end
 local deadline = math.abs(tonumber(redis.call('ZSCORE', sessions, token) or now))
 redis.call('ZADD', sessions, string.format('%.6f', -deadline), token)

@@ -486,6 +486,19 @@ class RedisSession:
         )  # fmt: skip
         return answer
 
+    def _stay_alive(self, beat: float) -> float:
+        """Extend the lease in the middle of a long sweep, lest others sweep this session.
+
+        Args:
+            beat: When that was done last.
+        """
+        now = time.monotonic()
+        if now - beat < self._settings.lease / 3:
+            return beat
+        if not self._beat(refresh=False, sweep=False)[0]:
+            raise self._lost()
+        return now
+
     def _declare_again(self) -> None:
         """Renew the bindings of consumed queues.
 
@@ -499,12 +512,15 @@ class RedisSession:
         layout, keys = self._layout, list(self._keys)
         keys[4] = layout.session_prefix
         returned, token, cursor = 0, b"", b"0"
+        beat = time.monotonic()
         while lapsed:
-            token, cursor, count = self._client.script(scripts.SWEEP, *keys, token, cursor, PAGE)
+            beat = self._stay_alive(beat)
+            token, cursor, count = self._client.script(scripts.SWEEP, *keys, token, cursor, PAGE, self._token)
             returned += count
             if not token and not count:
                 break
         while stale:
+            beat = self._stay_alive(beat)
             count = self._client.script(
                 scripts.RESTORE, 7, *keys[1:], layout.dead, self._settings.visibility_timeout, PAGE,
                 layout.prefix, layout.separator, layout.bindings(""), *layout.steps,

@@ -266,6 +266,9 @@ class SQLSession:
             ids = self._store.ids_parameter([row[0] for row in held])
             self._store.execute(self._statements.free, (int(charge), ids, token))
             self._store.announce(list({row[1] for row in held}))
+            if charge:
+                # Others shall not sweep this session because it is busy sweeping.
+                self._stay_alive()
         self._topology.end_consumer(token)
         self._store.execute(self._statements.end_session, (token,))
 
