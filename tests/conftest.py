@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from celeriac.app import shared
 from tests.support import servers, stores
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from tests.support.chaosproxy import ChaosProxy
 
 CHAOS_LEVELS = ("off", "sample", "full")
+
+# Time says nothing on a busy machine.
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -7,7 +7,9 @@ machine is used. A missing server skips its tests on a laptop and fails them whe
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -28,6 +30,9 @@ REDIS_URL = os.environ.get("CELERIAC_TEST_REDIS_URL", "redis://127.0.0.1:6379/0"
 AMQP_URL = os.environ.get("CELERIAC_TEST_AMQP_URL", "amqp://guest:guest@127.0.0.1:5672//")
 POSTGRESQL_URL = os.environ.get("CELERIAC_TEST_POSTGRESQL_URL", "postgresql://postgres@127.0.0.1:5432/postgres")
 MYSQL_URL = os.environ.get("CELERIAC_TEST_MYSQL_URL", "mysql://root@127.0.0.1:3306/mysql")
+
+_RANDOM = random.SystemRandom()
+_PORTS = (10_000, 32_000)
 
 
 def answers(host: str, port: int) -> bool:
@@ -64,10 +69,15 @@ def unique(prefix: str = "test") -> str:
 
 
 def free_port() -> int:
-    """A TCP port nobody listens on."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """A TCP port nobody listens on, below those that connections of other programs get at any time.
+
+    Not from the generator of `random`, which begins every test of every process with the same numbers.
+    """
+    while True:
+        port = _RANDOM.randrange(*_PORTS)
+        with socket.socket() as sock, contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return port
 
 
 @contextmanager
@@ -94,6 +104,7 @@ def private_redis(directory: Path) -> Iterator[str]:
     with subprocess.Popen([program, *options], stdout=subprocess.DEVNULL) as process:
         try:
             wait_until(lambda: answers("127.0.0.1", port), what=f"redis-server on port {port}")
+            assert process.poll() is None, f"another server answers on port {port}"
             yield f"redis://127.0.0.1:{port}"
         finally:
             process.terminate()

@@ -70,6 +70,9 @@ app.send_task("by.name", (1,), countdown=1.5)
 app.send_task("by.name", (1,), countdown="soon")  # error: arg-type
 """
 
+# One run of mypy serves them all.
+pytestmark = pytest.mark.xdist_group("mypy")
+
 
 @pytest.fixture(scope="module")
 def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,13 +13,20 @@ from tests.support.worker import Workshop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 #: Schemes of the brokers that a worker is tried on.
 TRANSPORTS = ("redis", "sqlite", "amqp", "postgresql", "mysql")
 
 #: Seconds of a lease that a test lets lapse, or outlasts.
 SHORT_LEASE = 4.0
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of one transport stay in one process of pytest-xdist: they share workers."""
+    for item in items:
+        callspec = getattr(item, "callspec", None)
+        if callspec is not None and "transport" in callspec.params and Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.xdist_group(f"worker-{callspec.params['transport']}"))
 
 
 @pytest.fixture(scope="module", params=TRANSPORTS)
