@@ -73,6 +73,7 @@ class BrokerCapabilities:
         in_process: Its messages are visible to this process only.
         delay_resolution: Seconds of precision of a delay kept by the broker; the worker holds the rest.
         purges_delayed: `BrokerSession.purge` reaches delayed messages too.
+        answers_acks: An acknowledgement that was sent without an error has reached the broker.
         resumable: A lease outlives its connection: ``connect(resume=…)`` can continue it.
     """
 
@@ -83,6 +84,7 @@ class BrokerCapabilities:
     in_process: bool = False
     delay_resolution: float = 0.0
     purges_delayed: bool = True
+    answers_acks: bool = True
     resumable: bool = False
 
 

@@ -23,11 +23,14 @@ if TYPE_CHECKING:
     from celeriac.broker.base import Broker, BrokerSession
     from celeriac.broker.topology import Queue
     from celeriac.message import Delivery
+    from celeriac.typing import Headers
 
 logger = logging.getLogger("celeriac.worker.consumer")
 
 #: Deliveries taken in one fetch.
 MAX_FETCH = 500
+#: Acknowledgements that a broker may never have seen when a connection breaks: no more were under way.
+MAX_IN_DOUBT = 1000
 #: Seconds between attempts to reconnect: it doubles up to the last, with jitter.
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 
@@ -42,6 +45,8 @@ class BrokerListener(Protocol):
     def on_session_lost(self, session_id: int) -> None: ...
 
     def on_unsettled(self, verb: str, deliveries: list[Delivery]) -> None: ...
+
+    def on_acks_in_doubt(self, headers: list[Headers]) -> None: ...
 
     def on_broker_refused(self, reason: str) -> None: ...
 
@@ -92,6 +97,8 @@ class BrokerThread:
         self._session: BrokerSession | None = None
         self._commands: deque[tuple[str, Any]] = deque()
         self._wanted = threading.Event()
+        # Headers of the messages acknowledged last, where the broker does not answer; their bodies need not stay.
+        self._in_doubt: deque[Headers] = deque(maxlen=0 if broker.capabilities.answers_acks else MAX_IN_DOUBT)
         self._stopping = False
         self._fetching = True
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
@@ -162,6 +169,8 @@ class BrokerThread:
             else:
                 if lost is not None and lost.session_id != session.session_id:
                     self._tell(self._listener.on_session_lost, lost.session_id)
+                    self._tell(self._listener.on_acks_in_doubt, list(self._in_doubt))
+                    self._in_doubt.clear()
                 attempts, connected_before = 0, True
                 lost = self._serve(session)
 
@@ -275,6 +284,8 @@ class BrokerThread:
     def _carry_out(self, session: BrokerSession, verb: str, items: list[Any]) -> None:
         if verb == "ack":
             session.ack_many(items)
+            if self._in_doubt.maxlen:
+                self._in_doubt.extend([item.message.headers for item in items])
         elif verb == "ack_early":
             session.ack_many([delivery for delivery, _ in items], confirm=True)
             self._tell(_call_all, [then for _, then in items])

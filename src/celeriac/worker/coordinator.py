@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from celeriac.message import Delivery
     from celeriac.pool.base import Pool, Slot
+    from celeriac.typing import Headers
     from celeriac.worker.broker_thread import BrokerThread
     from celeriac.worker.failures import FailureReporter
     from celeriac.worker.intake import Intake
@@ -283,6 +284,11 @@ class Coordinator:
                 self._broker.finished += self._dispatcher.drop_unacknowledged(delivery)
             elif verb in ("ack", "reject"):
                 self._ledger.remember(delivery, verb)
+
+    def on_acks_in_doubt(self, headers: list[Headers]) -> None:
+        """A session broke, and its broker does not say which of its last acknowledgements it received."""
+        for each in headers:
+            self._ledger.remember_in_doubt(each)
 
     def on_deliveries(self, deliveries: list[Delivery]) -> None:
         """A batch was fetched."""

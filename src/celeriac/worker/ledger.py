@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from celeriac.utils.dataclass import dataclass
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from celeriac.execution.job import Job
     from celeriac.message import Delivery
     from celeriac.pool.base import Slot
+    from celeriac.typing import Headers
 
 
 @dataclass(eq=False)
@@ -56,6 +57,20 @@ class Entry:
         return str(self.job.headers["task"])
 
 
+class _Unsettled(NamedTuple):
+    """A settlement that a lost session left undone.
+
+    Attributes:
+        verb: The command.
+        until: Monotonic time at which it is forgotten.
+        certain: It is known to be undone; else it may have been carried out.
+    """
+
+    verb: str
+    until: float
+    certain: bool
+
+
 class Ledger:
     """Entries by number, and those whose session is gone by the identity of their message.
 
@@ -72,7 +87,7 @@ class Ledger:
     def __init__(self) -> None:
         self._entries: dict[int, Entry] = {}
         self._running_orphans: dict[Identity, Entry] = {}
-        self._unsettled: dict[Identity, tuple[str, float]] = {}
+        self._unsettled: dict[Identity, _Unsettled] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -92,19 +107,30 @@ class Ledger:
         """Forget an entry."""
         self._entries.pop(entry.seq, None)
         if entry.orphaned:
-            self._running_orphans.pop(identity(entry.delivery), None)
+            self._running_orphans.pop(identity(entry.delivery.message.headers), None)
 
     def orphan(self, session_id: int) -> list[Entry]:
         """Mark the entries of a lost session; returns them."""
         lost = [entry for entry in self._entries.values() if entry.delivery.session_id == session_id]
         for entry in lost:
             entry.orphaned = True
-            self._running_orphans[identity(entry.delivery)] = entry
+            self._running_orphans[identity(entry.delivery.message.headers)] = entry
         return lost
 
     def remember(self, delivery: Delivery, verb: str) -> None:
         """Keep what was to be done with a message, for when it is delivered again."""
-        self._unsettled[identity(delivery)] = verb, time.monotonic() + self.UNSETTLED_SECONDS
+        self._keep(identity(delivery.message.headers), verb, certain=True)
+
+    def remember_in_doubt(self, headers: Headers) -> None:
+        """Keep that a message was acknowledged, for when it turns out that its broker never learned of it.
+
+        A message that is not marked as redelivered is another one then: published anew, under the same id.
+        """
+        self._keep(identity(headers), "ack", certain=False)
+
+    def _keep(self, key: Identity, verb: str, *, certain: bool) -> None:
+        self._unsettled.pop(key, None)
+        self._unsettled[key] = _Unsettled(verb, time.monotonic() + self.UNSETTLED_SECONDS, certain)
         while len(self._unsettled) > self.MAX_UNSETTLED:
             del self._unsettled[next(iter(self._unsettled))]
 
@@ -123,16 +149,21 @@ class Ledger:
             The entry that is running it and now holds this delivery, or None; and the command that was to settle it,
             or None.
         """
-        key = identity(delivery)
+        key = identity(delivery.message.headers)
         entry = self._running_orphans.pop(key, None)
         if entry is not None:
             entry.delivery, entry.orphaned = delivery, False
             return entry, None
-        verb, until = self._unsettled.pop(key, (None, 0.0))
-        return None, verb if time.monotonic() < until else None
+        now = time.monotonic()
+        while self._unsettled and now >= next(iter(self._unsettled.values())).until:
+            del self._unsettled[next(iter(self._unsettled))]
+        unsettled = self._unsettled.get(key)
+        if unsettled is None or not (unsettled.certain or delivery.redelivered):
+            return None, None
+        del self._unsettled[key]
+        return None, unsettled.verb
 
 
-def identity(delivery: Delivery) -> Identity:
+def identity(headers: Headers) -> Identity:
     """What two deliveries of one message have in common; a retry is another message."""
-    headers = delivery.message.headers
     return str(headers.get("id")), str(headers.get("retries") or 0)

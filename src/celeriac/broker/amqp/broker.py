@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from celeriac.broker.base import BrokerSession
 
 CAPABILITIES = BrokerCapabilities(
-    name="amqp", fanout=True, priorities=True, exchanges=True, delay_resolution=1.0, purges_delayed=False
-)
+    name="amqp", fanout=True, priorities=True, exchanges=True, delay_resolution=1.0, purges_delayed=False,
+    answers_acks=False,
+)  # fmt: skip
 
 #: Seconds for one operation other than publishing, unless ``read_timeout`` says otherwise.
 DEFAULT_TIMEOUT = 10.0
