@@ -1,9 +1,10 @@
-"""One broker session per thread, and the failover list behind it.  What is published is not known here."""
+"""One broker session per thread, closed when the thread ends, and the failover list behind it.  What is published is not known here."""
 
 from __future__ import annotations
 
 import atexit
 import itertools
+import os
 import threading
 import time
 import weakref
@@ -25,12 +26,29 @@ __all__ = ["FailoverBroker", "Sessions"]
 _inherited: list[Any] = []
 
 
+class _Hold:
+    """A thread's hold of its session: gone with the thread, it closes the session."""
+
+    __slots__ = ("_pid", "session")
+
+    def __init__(self, session: BrokerSession) -> None:
+        self._pid = os.getpid()
+        self.session = session
+
+    def __del__(self) -> None:
+        # A fork ends the other threads of the child before anything else there can run.
+        if self._pid == os.getpid():
+            self.session.close()
+        else:
+            _inherited.append(self.session)
+
+
 class _ThreadState(threading.local):
     """What one thread holds."""
 
     def __init__(self) -> None:
         self.generation = process.generation
-        self.session: BrokerSession | None = None
+        self.hold: _Hold | None = None
         self.oid: str | None = None
 
 
@@ -57,11 +75,11 @@ class Sessions:
             OperationalError: The broker cannot be reached.
         """
         local = self._local
-        if local.generation == process.generation and local.session is not None:
-            return local.session
+        if local.generation == process.generation and local.hold is not None:
+            return local.hold.session
         self._forget_parent()
         session = self._broker().connect(timeout=timeout)
-        local.session = session
+        local.hold = _Hold(session)
         self._all.add(session)
         return session
 
@@ -78,19 +96,17 @@ class Sessions:
     def _forget_parent(self) -> None:
         local = self._local
         if local.generation != process.generation:
-            if local.session is not None:
-                _inherited.append(local.session)
             _inherited.extend(self._all)
             self._all = weakref.WeakSet()
-            local.generation, local.session, local.oid = process.generation, None, None
+            local.generation, local.hold, local.oid = process.generation, None, None
 
     def drop(self) -> None:
         """Close this thread's session; the next use opens another."""
         local = self._local
-        session, local.session = local.session, None
-        if session is not None and local.generation == process.generation:
-            self._all.discard(session)
-            session.close()
+        if local.hold is not None and local.generation == process.generation:
+            self._all.discard(local.hold.session)
+            local.hold.session.close()
+            local.hold = None
 
     def close(self) -> None:
         """Close the sessions of all threads. Their next use opens new ones."""

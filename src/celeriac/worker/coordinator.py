@@ -274,6 +274,7 @@ class Coordinator:
         dropped = [entry for entry in lost if id(entry) in unbegun and not entry.acked]
         for entry in dropped:
             self._ledger.remove(entry)
+            self._ledger.remember_unbegun(entry.delivery)
         self._broker.finished += len(dropped)
         self._dispatcher.pump()
 

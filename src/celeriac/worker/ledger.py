@@ -61,14 +61,16 @@ class _Unsettled(NamedTuple):
     """A settlement that a lost session left undone.
 
     Attributes:
-        verb: The command.
+        verb: The command; None where there was none, because it had not begun.
         until: Monotonic time at which it is forgotten.
         certain: It is known to be undone; else it may have been carried out.
+        deliveries: How often the message had been delivered.
     """
 
-    verb: str
+    verb: str | None
     until: float
     certain: bool
+    deliveries: int
 
 
 class Ledger:
@@ -119,7 +121,7 @@ class Ledger:
 
     def remember(self, delivery: Delivery, verb: str) -> None:
         """Keep what was to be done with a message, for when it is delivered again."""
-        self._keep(identity(delivery.message.headers), verb, certain=True)
+        self._keep(identity(delivery.message.headers), verb, deliveries=delivery.deliveries)
 
     def remember_in_doubt(self, headers: Headers) -> None:
         """Keep that a message was acknowledged, for when it turns out that its broker never learned of it.
@@ -128,9 +130,16 @@ class Ledger:
         """
         self._keep(identity(headers), "ack", certain=False)
 
-    def _keep(self, key: Identity, verb: str, *, certain: bool) -> None:
+    def remember_unbegun(self, delivery: Delivery) -> None:
+        """Keep that a message did not begin, whose broker counts the delivery when the session is lost.
+
+        Else a broker that is restarted often would have its messages set aside as if they ended their workers.
+        """
+        self._keep(identity(delivery.message.headers), None, deliveries=delivery.deliveries)
+
+    def _keep(self, key: Identity, verb: str | None, *, certain: bool = True, deliveries: int = 1) -> None:
         self._unsettled.pop(key, None)
-        self._unsettled[key] = _Unsettled(verb, time.monotonic() + self.UNSETTLED_SECONDS, certain)
+        self._unsettled[key] = _Unsettled(verb, time.monotonic() + self.UNSETTLED_SECONDS, certain, deliveries)
         while len(self._unsettled) > self.MAX_UNSETTLED:
             del self._unsettled[next(iter(self._unsettled))]
 
@@ -143,7 +152,7 @@ class Ledger:
         return bool(self._running_orphans or self._unsettled)
 
     def adopt(self, delivery: Delivery) -> tuple[Entry | None, str | None]:
-        """Match a delivery with what a lost session left behind.
+        """Match a delivery with what a lost session left behind; one that had not begun gets its old count back.
 
         Returns:
             The entry that is running it and now holds this delivery, or None; and the command that was to settle it,
@@ -161,6 +170,8 @@ class Ledger:
         if unsettled is None or not (unsettled.certain or delivery.redelivered):
             return None, None
         del self._unsettled[key]
+        if unsettled.verb is None:
+            delivery.deliveries = min(delivery.deliveries, unsettled.deliveries)
         return None, unsettled.verb
 
 

@@ -43,6 +43,15 @@ def test_a_retry_is_another_message() -> None:
     assert ledger.adopt(delivery(retries=1, redelivered=True)) == (None, None)
 
 
+def test_a_message_that_had_not_begun_gets_its_old_count_back() -> None:
+    ledger = Ledger()
+    ledger.remember_unbegun(delivery())
+    again = delivery(redelivered=True)
+    again.deliveries = 6
+    assert ledger.adopt(again) == (None, None)
+    assert again.deliveries == 1
+
+
 def test_what_is_remembered_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger()
     ledger.remember(delivery(), "ack")
