@@ -1,4 +1,4 @@
-"""One broker session per thread, closed when the thread ends, and the failover list behind it.  What is published is not known here."""
+"""One broker session per thread, closed with it, and the failover list behind it.  It publishes nothing."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Sessions:
     def _forget_parent(self) -> None:
         local = self._local
         if local.generation != process.generation:
-            _inherited.extend(self._all)
+            _inherited.extend((local.hold, *self._all))
             self._all = weakref.WeakSet()
             local.generation, local.hold, local.oid = process.generation, None, None
 

@@ -365,3 +365,41 @@ def test_large_messages_are_not_claimed_by_the_hundred(open_session: OpenSession
     while found := session.fetch(limit=100, wait=0):
         rest += found
     assert len(first) + len(rest) == 100
+
+
+@pytest.mark.parametrize("silent", [False, True])
+def test_messages_that_share_a_delivery_tag_are_two(
+    open_session: OpenSession, queue: Queue, server: RespConnection, silent: bool
+) -> None:
+    """Producers of other languages may count their tags from 1."""
+    for body in (b"one", b"two", b"three"):
+        message = Message(body, "application/json", "utf-8", {"id": body.decode()}, {})
+        server.execute("LPUSH", queue.name, encode_envelope(message, "", queue.name, "1"))
+    holder = open_session(queue, lease=0.2 if silent else 30)
+    held = [*holder.fetch(limit=2, wait=0), *holder.fetch(limit=1, wait=0)]
+    assert len({delivery.tag for delivery in held}) == 3
+    holder.ack_many([held[1]], confirm=True)
+    if not silent:
+        holder.close()
+    other = open_session(queue, sweep_interval=0.01)
+    found = []
+
+    def came_back() -> bool:
+        other.heartbeat()
+        found.extend(other.fetch(limit=10, wait=0))
+        return len(found) == 2
+
+    wait_until(came_back)
+    assert sorted(delivery.message.body for delivery in found) == [b"one", b"three"]
+
+
+def test_what_redis_cannot_expire_is_said(
+    open_session: OpenSession, queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = open_session()
+    limited = Queue(queue.name, message_ttl=1.5)
+    session.declare([limited])
+    session.declare([limited])
+    said = [record.getMessage() for record in caplog.records if "x-message-ttl" in record.getMessage()]
+    assert len(said) == 1
+    assert "x-message-ttl of 1.5 s; give the tasks themselves an expiry" in said[0]

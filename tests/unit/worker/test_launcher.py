@@ -68,8 +68,3 @@ def test_sending_an_event_says_that_there_are_none(app: Celery) -> None:
 
     with pytest.raises(NotImplementedError, match=r"send_event\('task-seen'\)"):
         task.send_event("task-seen")
-
-
-def test_then_says_what_to_use_instead(app: Celery) -> None:
-    with pytest.raises(NotImplementedError, match="link"):
-        app.AsyncResult("i").then(print)

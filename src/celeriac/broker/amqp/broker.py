@@ -9,6 +9,7 @@ from celeriac.broker.amqp.delay import QUEUE_TYPES
 from celeriac.broker.amqp.publishing import SessionSettings
 from celeriac.broker.amqp.session import AMQPSession
 from celeriac.broker.base import BrokerCapabilities, BrokerOptions
+from celeriac.broker.transport_options import ELSEWHERE
 from celeriac.broker.url import redact, split_failover
 from celeriac.drivers.amqp.errors import AMQPError
 from celeriac.drivers.amqp.faults import as_connect_failure
@@ -26,20 +27,6 @@ CAPABILITIES = BrokerCapabilities(
 
 #: Seconds for one operation other than publishing, unless ``read_timeout`` says otherwise.
 DEFAULT_TIMEOUT = 10.0
-#: Options of the app's publisher and of other layers, which share ``broker_transport_options``.
-_ELSEWHERE = frozenset(
-    {
-        "app_name",
-        "connect_retries_timeout",
-        "errback",
-        "interval_max",
-        "interval_start",
-        "interval_step",
-        "max_retries",
-        "polling_interval",
-        "retry_policy",
-    }
-)
 
 
 class AMQPBroker:
@@ -70,7 +57,7 @@ class AMQPBroker:
                 f"it has to be one of {', '.join(QUEUE_TYPES)}"
             )
         transport: dict[str, Any] = {
-            key: value for key, value in options.transport_options.items() if key not in _ELSEWHERE
+            key: value for key, value in options.transport_options.items() if key not in ELSEWHERE
         }
         self._params = params_from_url(
             url,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac.broker.base import BrokerCapabilities, BrokerOptions
 from celeriac.broker.redis.layout import Layout
 from celeriac.broker.redis.session import RedisSession, SessionSettings
+from celeriac.broker.transport_options import ELSEWHERE
 from celeriac.broker.url import redact, split_failover
 from celeriac.drivers.resp import RespConnection
 from celeriac.drivers.resp_params import RespParams, params_from_url
@@ -50,19 +51,6 @@ _WITHOUT_EFFECT = frozenset(
         "unacked_restore_throttle",
     }
 )
-#: Options of the app's publisher and of other drivers, which share the setting.
-_ELSEWHERE = frozenset(
-    {
-        "interval_max",
-        "interval_start",
-        "interval_step",
-        "max_retries",
-        "retry_policy",
-        "polling_interval",
-        "connect_retries_timeout",
-        "errback",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -91,7 +79,7 @@ class RedisBroker:
         self._settings = _session_settings(self._options, transport)
 
     def _server(self, url: str, transport: Mapping[str, Any]) -> _Server:
-        known = _LAYOUT_OPTIONS | _SESSION_OPTIONS | _WITHOUT_EFFECT | _ELSEWHERE
+        known = _LAYOUT_OPTIONS | _SESSION_OPTIONS | _WITHOUT_EFFECT | ELSEWHERE
         params = params_from_url(
             url,
             connect_timeout=self._options.connect_timeout,

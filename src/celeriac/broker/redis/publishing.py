@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from celeriac.broker.redis.scripts import Script
     from celeriac.broker.topology import Queue
     from celeriac.message import Publication
+
+logger = logging.getLogger("celeriac.broker.redis")
 
 #: A batch goes out in parts: this many messages to one list in a command, this many bytes in a send.
 RUN_LENGTH = 500
@@ -94,8 +97,14 @@ class Publishing:
         """
         if id(queue) in self._declared and not again:
             return []
-        self._declared[id(queue)] = queue
         lifetime = check_queue(queue, "redis")
+        if lifetime.message_ttl is not None and id(queue) not in self._declared:
+            logger.warning(
+                "Messages of queue %s wait for as long as it takes: Redis cannot expire one after its x-message-ttl of "
+                "%g s; give the tasks themselves an expiry (the option expires)",
+                queue.name, lifetime.message_ttl,
+            )  # fmt: skip
+        self._declared[id(queue)] = queue
         expires_ms = None if lifetime.expires is None else int(lifetime.expires * 1000)
         if expires_ms is not None:
             self._expires_ms[queue.name] = expires_ms

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac.broker.base import BrokerCapabilities, BrokerOptions
 from celeriac.broker.sql.schema import CONTENT, VERSION, Dialect, Statements, create_statements
 from celeriac.broker.sql.session import SQLSession
+from celeriac.broker.transport_options import refuse_unknown
 from celeriac.drivers.mysql import Connection
 from celeriac.drivers.wakeup import WakePipe
 from celeriac.exceptions import ImproperlyConfigured, SessionLost
@@ -86,6 +87,7 @@ class MySQLBroker:
         self._url = url
         self.url = redact(url)
         self.options = options or BrokerOptions()
+        refuse_unknown(self.options.transport_options, (), "MySQL")
         self.capabilities = BrokerCapabilities("mysql", fanout=True, resumable=True)
 
     def connect(self, *, timeout: float | None = None, resume: BrokerSession | None = None) -> SQLSession:

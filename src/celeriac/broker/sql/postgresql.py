@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from celeriac.broker.base import BrokerCapabilities, BrokerOptions
 from celeriac.broker.sql.schema import CONTENT, VERSION, Dialect, Statements, create_statements
 from celeriac.broker.sql.session import SQLSession
+from celeriac.broker.transport_options import refuse_unknown
 from celeriac.drivers.datagrams import hash_of
 from celeriac.drivers.postgresql import Connection, copy_data
 from celeriac.drivers.wakeup import WakePipe
@@ -122,6 +123,7 @@ class PostgreSQLBroker:
 
     def __init__(self, url: str, options: BrokerOptions | None = None) -> None:
         self.options = options or BrokerOptions()
+        refuse_unknown(self.options.transport_options, (), "PostgreSQL")
         self._url = _with_ssl(url, self.options.use_ssl)
         self.url = redact(url)
         self.capabilities = BrokerCapabilities("postgresql", fanout=True, resumable=True)

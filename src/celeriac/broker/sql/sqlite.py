@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac.broker.base import BrokerCapabilities, BrokerOptions
 from celeriac.broker.sql.schema import CONTENT, VERSION, Dialect, Statements, create_statements
 from celeriac.broker.sql.session import SQLSession
+from celeriac.broker.transport_options import refuse_unknown
 from celeriac.drivers.datagrams import Announcer, Listener, mask_of, news_directory
 from celeriac.drivers.sqlite import DEFAULT_APP_NAME, Database, database_path
 from celeriac.exceptions import ImproperlyConfigured, SessionLost
@@ -74,6 +75,7 @@ class SQLiteBroker:
 
     def __init__(self, url: str, options: BrokerOptions | None = None) -> None:
         self.options = options or BrokerOptions()
+        refuse_unknown(self.options.transport_options, (), "SQLite")
         app_name = self.options.app_name or DEFAULT_APP_NAME
         self.path: Path = database_path(url, app_name)
         self.url = f"sqlite:///{self.path}"
