@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from celeriac.message import Delivery, Message
-from celeriac.worker import ledger as module
 from celeriac.worker.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def test_a_message_that_had_not_begun_gets_its_old_count_back() -> None:
 def test_what_is_remembered_is_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ledger = Ledger()
     ledger.remember(delivery(), "ack")
-    later = module.time.monotonic() + Ledger.UNSETTLED_SECONDS + 1
-    monkeypatch.setattr(module.time, "monotonic", lambda: later)
+    later = time.monotonic() + Ledger.UNSETTLED_SECONDS + 1
+    monkeypatch.setattr(time, "monotonic", lambda: later)
     assert ledger.adopt(delivery(redelivered=True)) == (None, None)
     assert not ledger.awaits_redelivery
