@@ -127,7 +127,7 @@ class RPCBackend(WatchedResults):
         deadline = time.monotonic() + self._options.timeout
         had_link = process.has_store_link
         try:
-            refused = process.store_link(deadline).publish(messages, deadline, confirm=self._confirm)
+            refused = process.store_link(deadline).publish((messages,), deadline, confirm=self._confirm)
         except AMQPError as error:
             process.drop_store_link()
             if not had_link or isinstance(error, OperationTimeout):
