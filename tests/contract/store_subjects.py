@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from celeriac.backend import BackendOptions
-from celeriac.backend.keys import TASK_PREFIX
-from celeriac.backend.kv.backend import open_driver
+from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX
+from celeriac.backend.kv.backend import KeyValueBackend, open_driver
 from celeriac.backend.kv.driver import Entry
 from celeriac.testing.contracts import BackendUnderTest
+from celeriac.utils.dataclass import replace
 from tests.support import servers, stores
 
 if TYPE_CHECKING:
@@ -101,10 +103,58 @@ def _dynamodb(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTe
     )
 
 
+def _mongodb(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    """An emulation in this process: a server is not to be had everywhere."""
+    from celeriac.backend.kv.mongodb import MongoDBDriver
+
+    client = stores.mongomock_client()
+    collections = {TASK_PREFIX: "celery_taskmeta", GROUP_PREFIX: "celery_groupmeta"}
+
+    def open_(url: str, options: BackendOptions) -> KeyValueBackend:
+        backend = KeyValueBackend(MongoDBDriver(lambda: client, "celery", collections, url), options)
+        backend.capabilities = replace(backend.capabilities, in_process=True)
+        return backend
+
+    def put_malformed(task_id: str) -> None:
+        client["celery"]["celery_taskmeta"].insert_one({"_id": task_id, "status": "SUCCESS", "result": "{truncated"})
+
+    return BackendUnderTest("mongodb://emulated", open=open_, reaction=1.0, put_malformed=put_malformed)
+
+
+def _django_cache(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    proxy: ChaosProxy = request.getfixturevalue("memcached")
+    stores.configure_django_cache(f"127.0.0.1:{proxy.port}")
+
+    def put_malformed(task_id: str) -> None:
+        from django.core.cache import caches
+
+        cache = caches.create_connection("default")
+        cache.set(TASK_PREFIX + task_id, "{truncated", 60)
+        cache.close()
+
+    return BackendUnderTest("django-cache", reaction=1.0, put_malformed=put_malformed)
+
+
+def _django_db(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    alias = stores.configure_django_database(directory / "django.sqlite3")
+    request.addfinalizer(lambda: stores.drop_django_database(alias))
+
+    def put_malformed(task_id: str) -> None:
+        data = {"status": "SUCCESS", "result": "{truncated", "traceback": None, "meta": "{}", "content_type": "",
+                "content_encoding": "", "date_done": datetime.now(UTC)}  # fmt: skip
+        driver = open_driver("django-db", f"django-db://{alias}", BackendOptions())
+        driver.write(Entry(TASK_PREFIX + task_id, data, None))
+
+    return BackendUnderTest(f"django-db://{alias}", reaction=1.0, put_malformed=put_malformed)
+
+
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "filesystem": _filesystem,
     "memcached": _memcached,
     "s3": _s3,
     "dynamodb": _dynamodb,
+    "mongodb": _mongodb,
+    "django-cache": _django_cache,
+    "django-db": _django_db,
 }
 SERVERS = ["memcached", "s3", "dynamodb"]

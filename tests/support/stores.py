@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tests.support import servers
 from tests.support.chaosproxy import ChaosProxy
@@ -15,6 +16,7 @@ from tests.support.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
 #: Bytes of the largest value that the memcached of the tests keeps.
 LARGEST_ITEM = "8m"
@@ -76,3 +78,60 @@ def make_bucket(endpoint: str, name: str) -> None:
     )
     client.create_bucket(Bucket=name)
     client.close()
+
+
+def mongomock_client() -> Any:
+    """An emulated MongoDB in this process."""
+    import mongomock
+    from mongomock import collection
+
+    builder: Any = collection.BulkOperationBuilder
+    add_replace = builder.add_replace
+
+    def add(self: Any, *args: Any, sort: object = None, **kwargs: Any) -> None:
+        # An argument of later releases of pymongo than the emulator knows.
+        assert sort is None
+        add_replace(self, *args, **kwargs)
+
+    if "sort" not in inspect.signature(add_replace).parameters:
+        builder.add_replace = add
+    client: Any = mongomock
+    return client.MongoClient()
+
+
+def _configure_django() -> None:
+    """Django's settings for this process."""
+    import django
+    from django.conf import settings
+
+    if not settings.configured:
+        settings.configure(CACHES={"default": {}}, DATABASES={"default": {}}, USE_TZ=True)
+        django.setup()
+
+
+def configure_django_cache(memcached: str) -> None:
+    """Let Django's default cache be a memcached."""
+    _configure_django()
+    from django.core.cache import caches
+
+    backend = "django.core.cache.backends.memcached.PyMemcacheCache"
+    caches.settings["default"] = {"BACKEND": backend, "LOCATION": memcached}
+
+
+def configure_django_database(path: Path) -> str:
+    """A database of Django in an SQLite file; returns its alias."""
+    _configure_django()
+    from django.db import connections
+
+    alias, engine = servers.unique(), "django.db.backends.sqlite3"
+    connections.databases[alias] = {"ENGINE": engine, "NAME": str(path), "OPTIONS": {"timeout": 10}}
+    connections.configure_settings(connections.databases)
+    return alias
+
+
+def drop_django_database(alias: str) -> None:
+    """Undo it."""
+    from django.db import connections
+
+    connections[alias].close()
+    del connections.databases[alias]

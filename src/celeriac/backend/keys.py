@@ -8,6 +8,18 @@ TASK_PREFIX: Final = "celery-task-meta-"
 GROUP_PREFIX: Final = "celery-taskset-meta-"
 
 
+def split_key(key: str) -> tuple[str, str]:
+    """What is kept under a key, for stores with a table for each: `TASK_PREFIX` or `GROUP_PREFIX`, and the id.
+
+    A ``global_keyprefix`` stays in front of the id.
+    """
+    for prefix in (TASK_PREFIX, GROUP_PREFIX):
+        before, found, id_ = key.partition(prefix)
+        if found:
+            return prefix, before + id_
+    raise ValueError(f"{key!r} is no key of a result")
+
+
 def key_prefix(prefix: Any) -> str:
     """``global_keyprefix`` as it is put before every key.
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
-from celeriac.backend.codec import ResultCodec
 from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
 from celeriac.backend.kv.driver import ABSENT, Entry
 from celeriac.backend.kv.schemes import STORES
@@ -21,7 +20,7 @@ from celeriac.exceptions import BackendStoreError, CeleryWarning
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from celeriac.backend.kv.driver import Driver, Stored
+    from celeriac.backend.kv.driver import Codec, Driver, Stored
 
 _FOREVER: Final = float("inf")
 #: How often to look again when others keep changing what is there.
@@ -52,7 +51,7 @@ class KeyValueBackend(WatchedResults):
         # Chords are not joined here yet.
         self.capabilities = BackendCapabilities(driver.name, expires=driver.expires, chords=False)
         self._driver = driver
-        self._codec = ResultCodec(options)
+        self._codec = driver.codec(options)
         prefix = key_prefix(options.transport_options.get("global_keyprefix"))
         self._task_prefix, self._group_prefix = prefix + TASK_PREFIX, prefix + GROUP_PREFIX
         self._watcher_pid = 0
@@ -144,17 +143,15 @@ class KeyValueBackend(WatchedResults):
                 self._driver.delete([self._task_prefix + task_id for task_id in dict.fromkeys(task_ids)])
 
     def save_group(self, group_id: str, result: Any) -> None:
-        data = self._codec.encode_value({"result": result})
+        data = self._codec.encode_group(result, group_id)
+        entry = Entry(self._group_prefix + group_id, data, self.options.expires or None)
         with self._driver.errors():
-            self._driver.write(Entry(self._group_prefix + group_id, data, self.options.expires or None))
+            self._driver.write(entry)
 
     def load_group(self, group_id: str) -> Any | None:
         key = self._group_prefix + group_id
         stored = self._read([key]).get(key)
-        if stored is None:
-            return None
-        meta = self._codec.decode_value(stored.data)
-        return meta.get("result") if isinstance(meta, dict) else None
+        return None if stored is None else self._codec.decode_group(stored.data, group_id)
 
     def delete_group(self, group_id: str) -> None:
         with self._driver.errors():
@@ -179,7 +176,7 @@ class KeyValueWatch:
         codec: Reads them.
     """
 
-    def __init__(self, watcher: Watcher, prefix: str, codec: ResultCodec) -> None:
+    def __init__(self, watcher: Watcher, prefix: str, codec: Codec) -> None:
         self._watcher = watcher
         self._waiter = Waiter()
         self._prefix = prefix

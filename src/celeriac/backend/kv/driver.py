@@ -8,12 +8,15 @@ from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
+from celeriac.backend.codec import ResultCodec
 from celeriac.drivers.wakeup import WakePipe
 from celeriac.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
+
+    from celeriac.backend.base import BackendOptions, ResultRecord
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -33,11 +36,11 @@ class Stored(NamedTuple):
     """What is kept under a key.
 
     Attributes:
-        data: The value.
+        data: The value, in the form that the driver's codec gives it.
         version: What `Driver.write` may expect, so that nobody's change is overwritten.
     """
 
-    data: bytes
+    data: Any
     version: Any
 
 
@@ -46,12 +49,12 @@ class Entry(NamedTuple):
 
     Attributes:
         key: Its key.
-        data: Its value.
+        data: Its value, as above.
         seconds: How long; None is for ever.
     """
 
     key: str
-    data: bytes
+    data: Any
     seconds: float | None
 
 
@@ -75,6 +78,43 @@ class News(Protocol):
         ...
 
 
+class Codec(Protocol):
+    """The form in which a store keeps results; bytes, unless it has columns of its own."""
+
+    def encode(self, record: ResultRecord) -> Any:
+        """The stored form of a record."""
+        ...
+
+    def decode(self, data: Any, task_id: str) -> ResultRecord:
+        """A record from its stored form.
+
+        Raises:
+            BackendGetMetaError: It is not such a form.
+        """
+        ...
+
+    def encode_group(self, result: Any, group_id: str) -> Any:
+        """The stored form of a saved group."""
+        ...
+
+    def decode_group(self, data: Any, group_id: str) -> Any | None:
+        """The tuple form of a saved group."""
+        ...
+
+
+class BytesCodec(ResultCodec):
+    """The form in which Celery keeps results in most key-value stores."""
+
+    def encode_group(self, result: Any, group_id: str) -> bytes:
+        """The stored form of a saved group."""
+        return self.encode_value({"result": result})
+
+    def decode_group(self, data: bytes, group_id: str) -> Any | None:
+        """The tuple form of a saved group."""
+        meta = self.decode_value(data)
+        return meta.get("result") if isinstance(meta, dict) else None
+
+
 class Driver(ABC):
     """A key-value store.  Thread-safe, and safe to use after a fork.
 
@@ -92,6 +132,10 @@ class Driver(ABC):
     url: str
     expires: bool = True
     longest_pause: float = 0.5
+
+    def codec(self, options: BackendOptions) -> Codec:
+        """What gives results the form in which they are kept here."""
+        return BytesCodec(options)
 
     @abstractmethod
     def read(self, keys: Sequence[str]) -> dict[str, Stored]:

@@ -17,8 +17,12 @@ STORES: Final[Mapping[str, str]] = {
     "memcached": "memcached",
     "pylibmc": "memcached",
     "pymemcache": "memcached",
+    "django-cache": "django_cache",
+    "django-db": "django_db",
     "dynamodb": "dynamodb",
     "file": "filesystem",
     "filesystem": "filesystem",
+    "mongodb": "mongodb",
+    "mongodb+srv": "mongodb",
     "s3": "s3",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,15 +42,15 @@ class Waiter:
         self.unread: deque[str] = deque()
         self.woken = False
         self.signal = threading.Event()
-        self._came: dict[str, bytes] = {}
-        self._seen: dict[str, bytes] = {}
+        self._came: dict[str, Any] = {}
+        self._seen: dict[str, Any] = {}
         self._moved_at = time.monotonic()
         self._read_at = 0.0
         self._cost = 0.0
 
     def add(self, keys: Iterable[str]) -> None:
         """Wait for more keys. Called by its owner, outside of `Watcher.wait`."""
-        new = [key for key in dict.fromkeys(keys) if key not in self.keys]
+        new = [key for key in keys if key not in self.keys]
         self.keys.update(dict.fromkeys(new))
         self._moved_at = time.monotonic()
         if self._read_at:
@@ -81,7 +81,7 @@ class Waiter:
             if key in self.keys and self._seen.get(key) != stored.data:
                 self._seen[key] = self._came[key] = stored.data
 
-    def take(self) -> dict[str, bytes]:
+    def take(self) -> dict[str, Any]:
         """What has come since the last call."""
         came, self._came = self._came, {}
         return came
@@ -113,7 +113,7 @@ class Watcher:
         self._news: News | None = None
         self._told = False
 
-    def wait(self, waiter: Waiter, deadline: float) -> dict[str, bytes]:
+    def wait(self, waiter: Waiter, deadline: float) -> dict[str, Any]:
         """Wait for news about a waiter's keys.
 
         Returns:
