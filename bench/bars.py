@@ -24,6 +24,7 @@ class Bar:
         against: The peers meant; empty for all.
         aim: Desired value, not required.
         variant: Celeriac's variant; empty for its first.
+        floor: Metric that tells what a bare loop over the driver reaches on the same server; empty for none.
     """
 
     title: str
@@ -37,6 +38,7 @@ class Bar:
     against: tuple[str, ...] = ()
     aim: float | None = None
     variant: str = ""
+    floor: str = ""
 
 
 BARS: tuple[Bar, ...] = (
@@ -47,10 +49,10 @@ BARS: tuple[Bar, ...] = (
     Bar("SQLite, results on", "sqlite-on", "rate", "/s", limit=5000, peers=3, against=("huey",)),
     Bar("PostgreSQL, results on", "postgres-on", "rate", "/s", limit=4000, peers=3, against=("procrastinate",)),
     Bar("delay(), Redis", "delay-redis", "rate", "/s", celery=3, peers=1),
-    Bar("delay(), RabbitMQ, confirmed", "delay-rabbitmq", "rate", "/s", celery=1.3),
+    Bar("delay(), RabbitMQ, confirmed", "delay-rabbitmq", "rate", "/s", celery=1.3, floor="confirm_rate"),
     Bar("delay(), RabbitMQ, confirms off", "delay-rabbitmq", "rate", "/s", celery=4, variant="confirms off"),
     Bar("bulk enqueue, Redis", "bulk-redis", "rate", "/s", celery=25),
-    Bar("bulk enqueue, RabbitMQ, confirmed", "bulk-rabbitmq", "rate", "/s", celery=4),
+    Bar("bulk enqueue, RabbitMQ, confirmed", "bulk-rabbitmq", "rate", "/s", celery=4, floor="confirm_rate"),
     Bar("round trip, Redis, p50", "roundtrip-redis", "p50_ms", "ms", higher=False, limit=1, celery=1, peers=1),
     Bar("round trip, Redis, p99", "roundtrip-redis", "p99_ms", "ms", higher=False, limit=3),
     Bar(

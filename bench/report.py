@@ -35,8 +35,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "other_cores",
     ),
     "memory_after_100k": ("rss_idle", "rss_after", "rss_growth", "pss_after", "rate"),
-    "call_rate": ("rate", "cpu_us"),
-    "bulk_rate": ("rate", "cpu_us"),
+    "call_rate": ("rate", "cpu_us", "confirm_rate"),
+    "bulk_rate": ("rate", "cpu_us", "confirm_rate"),
     "round_trip": ("p50_ms", "p99_ms", "max_ms", "idle_load"),
     "delayed": ("rss_growth", "take_in_s", "take_in_cpu_s", "enqueue_rate"),
     "delayed_foreign": ("rss_growth", "take_in_s", "take_in_cpu_s", "enqueue_rate"),
@@ -90,6 +90,7 @@ HEADINGS = {
     "seconds": "s",
     "wire_mb": "MB received by Redis",
     "wire_growth": "bytes, to half as many chords",
+    "confirm_rate": "confirmed/s by a bare loop",
     "floor": "bare Redis round trips/s beside it",
 }
 PROBLEM_MARK = " ⚠"
@@ -108,6 +109,8 @@ class Verdict:
     rival_ratio: float | None
     flawed: bool = False
     failed: bool = False
+    floor_value: float | None = None
+    floor_ratio: float | None = None
 
     @property
     def failures(self) -> list[str]:
@@ -145,13 +148,21 @@ class Verdict:
         if self.flawed:
             return "**flawed** (tasks lost or repeated)"
         if self.failures:
-            return f"**missed** ({', '.join(self.failures)})"
+            return f"**missed** ({', '.join(self.failures)}){self._floor}"
         if self.unknown:
             return f"open (not measured: {', '.join(self.unknown)})"
         if self.bar.aim is not None and not _reaches(self.value, self.bar.aim, higher=self.bar.higher):
             required = self.bar.limit or self.bar.celery or self.bar.peers
             return "met, below the aim" if required else "above the aim"
         return "met"
+
+    @property
+    def _floor(self) -> str:
+        """What the server allows, for a bar that was missed."""
+        if self.floor_value is None:
+            return ""
+        reached = f"{_number(self.floor_value)}{self.bar.unit}"
+        return f"; a bare loop over the driver reaches {reached}, {_ratio(self.floor_ratio)} Celery"
 
 
 def _reaches(seen: float, needed: float, *, higher: bool) -> bool:
@@ -182,6 +193,8 @@ def judge(samples: Samples, bar: Bar) -> Verdict:
         rival_ratio=rival_ratio,
         failed=all(run.error for run in runs),
         flawed=any("lost" in text or "more than once" in text for run in runs for text in run.problems),
+        floor_value=samples.median(bar.scenario, *ours, bar.floor) if bar.floor else None,
+        floor_ratio=samples.ratio(bar.scenario, ours, base, bar.floor, bar.metric) if bar.floor and base else None,
     )
 
 

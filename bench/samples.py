@@ -57,15 +57,19 @@ class Samples:
         values = self.values(scenario, peer, variant, metric)
         return median(values.values()) if values else None
 
-    def ratio(self, scenario: str, one: tuple[str, str], other: tuple[str, str], metric: str) -> float | None:
+    def ratio(
+        self, scenario: str, one: tuple[str, str], other: tuple[str, str], metric: str, to: str = ""
+    ) -> float | None:
         """The median of the ratios of two variants in the same passes; None without a common pass."""
-        ratios = self.ratios(scenario, one, other, metric)
+        ratios = self.ratios(scenario, one, other, metric, to)
         return median(ratios) if ratios else None
 
-    def ratios(self, scenario: str, one: tuple[str, str], other: tuple[str, str], metric: str) -> list[float]:
-        """The ratios of two variants in the passes that both completed."""
+    def ratios(
+        self, scenario: str, one: tuple[str, str], other: tuple[str, str], metric: str, to: str = ""
+    ) -> list[float]:
+        """The ratios of two variants in the passes that both completed; ``to`` is the other's metric if it differs."""
         ours = self.values(scenario, *one, metric)
-        theirs = self.values(scenario, *other, metric)
+        theirs = self.values(scenario, *other, to or metric)
         return [ours[number] / theirs[number] for number in ours if theirs.get(number)]
 
     def base(self, scenario: str) -> tuple[str, str] | None:

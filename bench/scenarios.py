@@ -178,7 +178,9 @@ def call_rate(job: Job) -> tuple[Metrics, list[str]]:
     with job.run() as run:
         cost = run.client("send", start=0, count=count, warm=WARM_CALLS)
         run.check_arrival(count + WARM_CALLS)
-    return {"rate": count / cost.wall, "cpu_us": cost.cpu / count * 1e6}, run.problems
+        metrics = {"rate": count / cost.wall, "cpu_us": cost.cpu / count * 1e6}
+        metrics |= _confirm_rate(job, run, "one", job.size(1000))
+    return metrics, run.problems
 
 
 def bulk_rate(job: Job) -> tuple[Metrics, list[str]]:
@@ -188,7 +190,17 @@ def bulk_rate(job: Job) -> tuple[Metrics, list[str]]:
     with job.run() as run:
         cost = run.client("bulk", start=0, count=count, warm=WARM_CALLS)
         run.check_arrival(count + WARM_CALLS)
-    return {"rate": count / cost.wall, "cpu_us": cost.cpu / count * 1e6}, run.problems
+        metrics = {"rate": count / cost.wall, "cpu_us": cost.cpu / count * 1e6}
+        metrics |= _confirm_rate(job, run, "batch", count)
+    return metrics, run.problems
+
+
+def _confirm_rate(job: Job, run: Run, how: str, count: int) -> Metrics:
+    """What RabbitMQ confirms to a bare loop over the driver, beside Celeriac's own confirmed publishes."""
+    if job.peer.name != "celeriac" or job.scenario.broker != "rabbitmq" or job.variant.env.get("BENCH_CONFIRM") == "0":
+        return {}
+    queue = f"{servers.QUEUE}-floor"
+    return {"confirm_rate": float(run.program("-m", "bench.apps.amqp_floor", how, queue, str(count)))}
 
 
 def round_trip(job: Job) -> tuple[Metrics, list[str]]:

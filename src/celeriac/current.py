@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from celeriac.backend.base import ResultBackend
     from celeriac.config.settings import Settings
     from celeriac.serialization.serializers import SerializerRegistry
+
+
+T = TypeVar("T")
 
 
 class AppLike(Protocol):
@@ -48,6 +51,8 @@ class AppLike(Protocol):
     def publish_many(
         self, signatures: Any, *, chunk: int = ..., timeout: float | None = ..., results: bool = ...
     ) -> Any: ...
+
+    async def acall(self, function: Callable[..., T], /, *args: Any, **kwargs: Any) -> T: ...
 
     @property
     def AsyncResult(self) -> Any: ...

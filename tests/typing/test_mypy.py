@@ -66,6 +66,23 @@ shared.delay("x")  # error: arg-type
 reveal_type(shared.delay(1).get())  # type: bytes
 
 reveal_type(add.s(1, 2).delay().get())  # type: Any
+
+
+async def awaited() -> None:
+    result = await add.adelay(1, y=2)
+    reveal_type(await result)  # type: int
+    reveal_type(await result.aget(timeout=1.0))  # type: int
+    await add.adelay("x", 2)  # error: arg-type
+    await result.aget("soon")  # error: arg-type
+    reveal_type(await (await named.aapply_async(("x",))))  # type: list[str]
+    reveal_type(await app.acall(app.send_task, "by.name"))  # type: celeriac.result.async_result.AsyncResult[Any]
+    results = app.GroupResult("id", [result])
+    reveal_type(await results)  # type: list[Any]
+    async for each in results:
+        reveal_type(await each)  # type: Any
+    reveal_type(result.then(print).ready)  # type: bool
+
+
 app.send_task("by.name", (1,), countdown=1.5)
 app.send_task("by.name", (1,), countdown="soon")  # error: arg-type
 """

@@ -40,6 +40,7 @@ __all__ = ["Celery", "bugreport"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _NOT_BUILT = {
     "amqp": "use app.queues, app.router and app.publisher",
@@ -306,6 +307,26 @@ class Celery(Declaring):
         defaults = {} if task is None else task.execution_options()
         resolved = resolve_options(self, name, task, {**defaults, **given})
         return cast("AsyncResult[Any]", send(self, resolved, args, kwargs, task_id, task))
+
+    async def acall(self, function: Callable[..., T], /, *args: Any, timeout: float | None = None, **kwargs: Any) -> T:
+        """Call a function that publishes from a coroutine, such as `send_task`; the event loop goes on meanwhile.
+
+        One thread of the process makes such calls, in their order. One whose turn has not come when its deadline
+        passes is not made. `Task.adelay`, `Task.aapply_async` and their like on signatures are made by it.
+
+        Args:
+            function: What to call, in a copy of the caller's context.
+            *args: Its positional arguments.
+            timeout: Seconds for publishing; None is ``broker_publish_timeout``. Passed on if given.
+            **kwargs: Its keyword arguments.
+
+        Raises:
+            PublishTimeout: Its turn did not come in time.
+        """
+        # See there why so late.
+        from celeriac.app.async_calls import call
+
+        return await call(self, function, *args, timeout=timeout, **kwargs)
 
     @overload
     def publish_many(

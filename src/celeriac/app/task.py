@@ -278,6 +278,28 @@ class Task(Generic[P, R]):
         result: AsyncResult[R] = send(app, resolved, args, kwargs, task_id, self)
         return result
 
+    async def adelay(self, *args: P.args, **kwargs: P.kwargs) -> AsyncResult[R]:
+        """As `delay`, for coroutines: the event loop goes on while it is published."""
+        return await self.aapply_async(args, kwargs)
+
+    async def aapply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> AsyncResult[R]:
+        """As `apply_async`, for coroutines: the event loop goes on while it is published.
+
+        One thread of the process publishes, in the order of the calls. When this call is cancelled, it may or may
+        not have been published.
+
+        Args:
+            args: Positional arguments: a list or tuple.
+            kwargs: Keyword arguments: a mapping.
+            **options: As for `apply_async`.
+
+        Raises:
+            PublishTimeout: Time is up; the message may or may not have been accepted.
+            OperationalError: The broker did not accept the message in time.
+        """
+        result: AsyncResult[R] = await self.app.acall(self.apply_async, args, kwargs, **options)
+        return result
+
     def options_for(self, args: Any, kwargs: Any, options: dict[str, Any]) -> TaskOptions:
         """Check the arguments of a call and resolve its options.
 

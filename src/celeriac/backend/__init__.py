@@ -21,6 +21,12 @@ __all__ = [
     "open_backend",
 ]
 
+#: What brokers and people call them.
+_ALSO_CALLED = {
+    "amqp": "rpc", "mariadb": "db+mysql", "mysql": "db+mysql", "postgres": "db+postgresql",
+    "postgresql": "db+postgresql", "rabbitmq": "rpc", "valkey": "redis",
+}  # fmt: skip
+
 _OWN_SCHEMES = ("cache+memory", "db", "disabled", "memory", "redis", "rediss", "rpc", "sentinel", "sqlite")
 SCHEMES = tuple(sorted({*_OWN_SCHEMES, *STORES}))
 
@@ -72,7 +78,7 @@ def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBac
         from celeriac.backend.database import DatabaseBackend
 
         return DatabaseBackend
-    meant = closest(scheme, SCHEMES, similarity=0.7)
+    meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(
         f"result_backend {redact(url)!r} has the unknown scheme {scheme!r}; {hint} are: {', '.join(SCHEMES)}"

@@ -103,7 +103,7 @@ class ResultWatch(Protocol):
     """
 
     def add(self, task_ids: Collection[str]) -> None:
-        """Look out for these too; what is ready already is told like what becomes ready."""
+        """Look out for these too; what is ready already is told like what becomes ready. Twice is as good as once."""
         ...
 
     def discard(self, task_ids: Collection[str]) -> None:

@@ -89,7 +89,7 @@ class Watcher:
         Raises:
             OperationalError: The server refused.
         """
-        new = [encoded for key in keys if (encoded := key.encode()) not in waiter.keys]
+        new = [encoded for key in dict.fromkeys(keys) if (encoded := key.encode()) not in waiter.keys]
         with self._locked():
             self._waiters[waiter] = None
             waiter.keys.update(dict.fromkeys(new))
@@ -105,7 +105,7 @@ class Watcher:
     def discard(self, waiter: Waiter, keys: Iterable[str]) -> None:
         """Watch these no more."""
         with self._locked():
-            known = [encoded for key in keys if (encoded := key.encode()) in waiter.keys]
+            known = [encoded for key in dict.fromkeys(keys) if (encoded := key.encode()) in waiter.keys]
             for key in known:
                 del waiter.keys[key]
             self._unsubscribe(self._forget(waiter, known))

@@ -127,7 +127,7 @@ class RPCBackend(WatchedResults):
         deadline = time.monotonic() + self._options.timeout
         had_link = process.has_store_link
         try:
-            refused = process.store_link(deadline).publish(messages, deadline, confirm=self._confirm)
+            refused = process.store_link(deadline).publish((messages,), deadline, confirm=self._confirm)
         except AMQPError as error:
             process.drop_store_link()
             if not had_link or isinstance(error, OperationTimeout):
@@ -279,23 +279,23 @@ class RPCWatch:
         self._woken = False
 
     def add(self, task_ids: Collection[str]) -> None:
-        again = [task_id for task_id in task_ids if task_id in self._given]
+        again = [task_id for task_id in dict.fromkeys(task_ids) if task_id in self._given]
         for task_id in again:
             del self._given[task_id]
             self._pending[task_id] = None
         self._told.extend(again)
-        new = [task_id for task_id in task_ids if task_id not in self._pending]
+        new = [task_id for task_id in dict.fromkeys(task_ids) if task_id not in self._pending]
         self._pending.update(dict.fromkeys(new))
         self._process.joined(new)
         self._process.replies.tell(new, self._told)
 
     def discard(self, task_ids: Collection[str]) -> None:
-        known = [task_id for task_id in task_ids if task_id in self._pending]
+        known = [task_id for task_id in dict.fromkeys(task_ids) if task_id in self._pending]
         self._process.replies.tell_no_more(known, self._told)
         for task_id in known:
             del self._pending[task_id]
             self._process.left(task_id)
-        self._take_away([task_id for task_id in task_ids if task_id in self._given])
+        self._take_away([task_id for task_id in dict.fromkeys(task_ids) if task_id in self._given])
 
     def _take_away(self, task_ids: Collection[str]) -> None:
         self._process.replies.tell_no_more(task_ids, self._told)

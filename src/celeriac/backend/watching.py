@@ -121,14 +121,14 @@ class ReadingWatch:
 
     def add(self, task_ids: Collection[str]) -> None:
         """See `ResultWatch.add`."""
-        new = [task_id for task_id in task_ids if task_id not in self._pending]
+        new = [task_id for task_id in dict.fromkeys(task_ids) if task_id not in self._pending]
         self._pending.update(dict.fromkeys(new))
         self._unread.extend(new)
         self._news.add(new)
 
     def discard(self, task_ids: Collection[str]) -> None:
         """See `ResultWatch.discard`."""
-        known = [task_id for task_id in task_ids if task_id in self._pending]
+        known = [task_id for task_id in dict.fromkeys(task_ids) if task_id in self._pending]
         for task_id in known:
             del self._pending[task_id]
         self._news.discard(known)

@@ -25,6 +25,9 @@ __all__ = [
     "open_broker",
 ]
 
+#: What some call the server rather than the protocol.
+_ALSO_CALLED = {"rabbit": "amqp", "rabbitmq": "amqp", "valkey": "redis"}
+
 SCHEMES = (
     "amqp",
     "amqps",
@@ -85,7 +88,7 @@ def _factory(scheme: str, url: str) -> Callable[[str, BrokerOptions], Broker]:
         raise ImproperlyConfigured(
             "broker_url names Redis Sentinel, which is not supported; name the primary: redis://host:6379/0"
         )
-    meant = closest(scheme, SCHEMES, similarity=0.7)
+    meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(
         f"broker_url {redact(url)!r} has the unknown scheme {scheme!r}; {hint} are: {', '.join(SCHEMES)}"

@@ -194,6 +194,20 @@ class Signature(dict[str, Any]):
             return self.app.send_task(self["task"], args, kwargs, **merged)
         return task.apply_async(args, kwargs, **merged)
 
+    async def adelay(self, *partial_args: Any, **partial_kwargs: Any) -> Any:
+        """As `delay`, for coroutines: the event loop goes on while it is published."""
+        return await self.aapply_async(partial_args, partial_kwargs)
+
+    async def aapply_async(self, args: Any = None, kwargs: Any = None, **options: Any) -> Any:
+        """As `apply_async`, for coroutines: the event loop goes on while it is published.
+
+        Args:
+            args: As for `apply_async`.
+            kwargs: As for `apply_async`.
+            **options: As for `apply_async`.
+        """
+        return await self.app.acall(self.apply_async, args, kwargs, **options)
+
     def outgoing(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> tuple[Signature | None, Any]:
         """What to send for it, with these arguments and options merged in, and the result if that is another's.
 

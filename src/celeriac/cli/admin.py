@@ -157,7 +157,8 @@ def _say_not_ready(state: State, found: AsyncResult[Any], timeout: float | None,
     if as_json:
         print_json({"task_id": found.id, "status": found.state, "ready": False})
     else:
-        state.error(f"Error: task {found.id} is not ready after {timeout:g} seconds; its state is {found.state}")
+        unit = "second" if timeout == 1 else "seconds"
+        state.error(f"Error: task {found.id} is not ready after {timeout:g} {unit}; its state is {found.state}")
 
 
 def _as_dict(found: AsyncResult[Any]) -> dict[str, Any]:

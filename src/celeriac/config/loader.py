@@ -149,15 +149,30 @@ def _import_by_name(name: str) -> object:
     module_name, colon, attribute = name.partition(":")
     with _working_directory_importable():
         if colon:
-            return _attribute(importlib.import_module(module_name), attribute)
+            return _attribute(_module(module_name, name), attribute)
+        parent, _, last = name.rpartition(".")
         try:
-            return importlib.import_module(name)
+            return _module(name, name)
         except ModuleNotFoundError as exc:
-            parent, _, last = name.rpartition(".")
             # Only if it is this very name that is missing, and not something that it imports.
             if not parent or exc.name != name:
                 raise
-            return _attribute(importlib.import_module(parent), last)
+            return _attribute(_module(parent, name), last)
+
+
+def _module(module_name: str, wanted: str) -> ModuleType:
+    """Import a module; if it is missing, say for what it was wanted."""
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as exc:
+        if exc.name is None or not f"{module_name}.".startswith(f"{exc.name}."):
+            raise
+        raise ModuleNotFoundError(
+            f"the configuration {wanted!r} cannot be imported: there is no module {exc.name!r} in {_here()} or on "
+            f"sys.path; it is named by config_from_object(), Celery(config_source=...) or {CONFIG_MODULE_VARIABLE}",
+            name=exc.name,
+            path=exc.path,
+        ) from exc
 
 
 def _attribute(module: ModuleType, path: str) -> object:

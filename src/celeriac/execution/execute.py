@@ -303,16 +303,27 @@ def call(run: Execution) -> None:
     except Reject as exc:
         run.kind = REQUEUED if exc.requeue else REJECTED
         run.state, run.value = (states.REJECTED if exc.requeue else states.FAILURE), exc
-        run.einfo = ExceptionInfo()
+        run.einfo = describe(exc)
     except Ignore as exc:
         run.kind, run.state, run.value = IGNORED, states.IGNORED, exc
     except Retry as exc:
-        run.kind, run.state, run.value, run.einfo = RETRIED, states.RETRY, exc, ExceptionInfo()
+        run.kind, run.state, run.value, run.einfo = RETRIED, states.RETRY, exc, describe(exc)
     except MemoryError:
         raise
     except Exception as exc:
-        run.kind, run.state, run.value, run.einfo = FAILED, states.FAILURE, exc, ExceptionInfo()
+        run.kind, run.state, run.value, run.einfo = FAILED, states.FAILURE, exc, describe(exc)
     run.runtime = monotonic() - started
+
+
+def describe(exc: BaseException) -> ExceptionInfo:
+    """The exception that the user's code raised, with a traceback that begins there and not in this file."""
+    tb = exc.__traceback__
+    while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
+        tb = tb.tb_next
+    # Without any frame of the user's, such as for arguments that do not fit, ours are better than none.
+    if tb is not None:
+        exc.__traceback__ = tb
+    return ExceptionInfo.from_exception(exc)
 
 
 def conclude(app: AppLike, run: Execution) -> None:
@@ -400,7 +411,7 @@ def log_outcome(run: Execution) -> None:
     if run.kind == SUCCEEDED:
         if logger.isEnabledFor(logging.INFO):
             text = saferepr(run.value, run.task.plan.resultrepr_maxsize)
-            logger.info("Task %s[%s] succeeded in %ss: %s", name, task_id, run.runtime, text)
+            logger.info("Task %s[%s] succeeded in %.6fs: %s", name, task_id, run.runtime, text)
     elif run.kind == FAILED:
         if isinstance(run.value, run.task.plan.throws):
             logger.info("Task %s[%s] raised expected: %r", name, task_id, run.value)

@@ -31,6 +31,8 @@ logger = logging.getLogger("celeriac.worker.consumer")
 MAX_FETCH = 500
 #: Acknowledgements that a broker may never have seen when a connection breaks: no more were under way.
 MAX_IN_DOUBT = 1000
+#: Seconds without anything to settle after which the session must put nothing off any longer.
+FLUSH_AFTER = 0.005
 #: Seconds between attempts to reconnect: it doubles up to the last, with jitter.
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
 
@@ -246,8 +248,9 @@ class BrokerThread:
                     self._tell(self._listener.on_deliveries, deliveries)
             else:
                 watchdog.progress()
-                session.flush()
-                self._wanted.wait(beat - now)
+                if not self._wanted.wait(min(FLUSH_AFTER, beat - now)):
+                    session.flush()
+                    self._wanted.wait(beat - now)
 
     def _settle(self, session: BrokerSession) -> None:
         """Carry out the posted commands, one batch for each verb.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -180,3 +181,32 @@ def test_a_queue_without_a_name_declares_its_exchange(session: BrokerSession, ch
     exchange = Exchange(new_queue().name, "topic")
     session.publish_many([Publication(new_message(b""), Destination(exchange.name, "k", Queue("", exchange)))])
     channel.exchange_declare(exchange.name, "topic", passive=True)
+
+
+def test_closing_waits_until_the_server_has_read_what_was_published_unconfirmed(
+    behind: Callable[..., Any], proxy: Proxy, queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("celeriac.drivers.amqp.link._CLOSE_TIMEOUT", 0.0)
+    session = behind(confirm_publish=False)
+    session.publish_many([publication(queue)])
+    proxy.silent = True
+    session.publish_many([publication(queue) for _ in range(299)])
+    speak = threading.Timer(0.3, setattr, (proxy, "silent", False))
+    speak.start()
+    session.close()
+    speak.join()
+    assert depth(behind(), queue) == 300
+
+
+def test_many_messages_keep_their_order_and_the_refused_ones_are_published_once_more(
+    opened: Callable[..., BrokerSession], queue: Queue, channel: Channel
+) -> None:
+    session = opened()
+    other = new_queue()
+    session.declare([queue, other])
+    channel.queue_delete(other.name)
+    bulk = [publication(other if number % 400 == 0 else queue, b"%d" % number) for number in range(3000)]
+    session.publish_many(bulk)
+    assert sorted(bodies(fetch_count(opened(other), 8)), key=int) == [b"%d" % number for number in range(0, 3000, 400)]
+    arrived = bodies(fetch_count(opened(queue), 2992))
+    assert arrived == [b"%d" % number for number in range(3000) if number % 400]

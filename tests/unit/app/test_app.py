@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 import threading
 from typing import TYPE_CHECKING, Any
@@ -608,3 +609,19 @@ def test_made_once_is_made_once() -> None:
     assert Owner.value.__doc__ == "Docs."
     del owner.__dict__["value"]
     assert owner.value is not None
+
+
+@pytest.mark.parametrize(
+    ("option", "url", "meant"),
+    [
+        ("broker", "rabbitmq://h", "amqp"),
+        ("broker", "rabbit://h", "amqp"),
+        ("broker", "valkey://h", "redis"),
+        ("backend", "postgresql://h/d", "db+postgresql"),
+        ("backend", "amqp://", "rpc"),
+    ],
+)
+def test_the_name_of_a_server_is_no_scheme(option: str, url: str, meant: str) -> None:
+    app = Celery("proj", broker=url) if option == "broker" else Celery("proj", backend=url)
+    with pytest.raises(ImproperlyConfigured, match=f"did you mean {re.escape(meant)}\\?"):
+        getattr(app, option)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 import zlib
 from datetime import UTC, datetime, timedelta
@@ -465,3 +466,24 @@ def test_options_about_the_place_in_a_workflow_are_resolved_as_all_others(
     full = resolve_options(task.app, task.name, task, {**task.execution_options(), **options})
     assert quick == full
     assert list(quick.template.headers) == list(full.template.headers)
+
+
+def test_tracebacks_begin_in_the_code_of_the_user(app: Celery) -> None:
+    @app.task
+    def fail() -> None:
+        raise ValueError("bad")
+
+    lines = str(fail.apply().traceback).splitlines()
+    assert lines[0] == "Traceback (most recent call last):"
+    assert __file__ in lines[1]
+    assert lines[-1] == "ValueError: bad"
+
+
+def test_run_times_are_logged_as_plain_decimals(app: Celery, caplog: pytest.LogCaptureFixture) -> None:
+    @app.task
+    def quick() -> int:
+        return 1
+
+    with caplog.at_level("INFO", "celeriac"):
+        quick.apply()
+    assert re.search(r"succeeded in \d+\.\d{6}s: 1$", caplog.text, re.MULTILINE)

@@ -53,6 +53,20 @@ def test_verdict_stays_open_without_celery() -> None:
     assert judge(samples_of(("celeriac", 1, 21000)), RATE).text == "open (not measured: Celery, peers)"
 
 
+def test_a_missed_bar_shows_what_a_bare_loop_reaches() -> None:
+    bar = Bar("confirmed", "delay-rabbitmq", "rate", "/s", celery=1.3, floor="confirm_rate")
+    samples = Samples(
+        [
+            Sample("delay-rabbitmq", "celery", "only", 1, {"rate": 2000}),
+            Sample("delay-rabbitmq", "celeriac", "only", 1, {"rate": 900, "confirm_rate": 1000}),
+        ]
+    )
+
+    text = judge(samples, bar).text
+
+    assert text == "**missed** (Celery); a bare loop over the driver reaches 1,000/s, 0.5 x Celery"
+
+
 def test_run_with_lost_tasks_meets_no_bar() -> None:
     samples = samples_of(("celery", 1, 1000), ("celeriac", 1, 50000), problems=["3 of 100 tasks were lost"])
 

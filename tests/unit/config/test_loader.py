@@ -209,3 +209,9 @@ def test_bad_value_is_a_value_error_that_names_the_setting(argument: str) -> Non
 def test_argument_without_value_is_a_value_error() -> None:
     with pytest.raises(ValueError, match="write name=value"):
         parse_arguments(["concurrency"])
+
+
+@pytest.mark.parametrize("name", ["nowhere_to_be_found", "nowhere.to.be_found", "nowhere:attribute"])
+def test_a_missing_configuration_says_who_asked_for_it(name: str) -> None:
+    with pytest.raises(ModuleNotFoundError, match=rf"the configuration '{name}' .*config_from_object\(\)"):
+        read_source(name)

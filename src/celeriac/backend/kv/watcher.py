@@ -50,7 +50,7 @@ class Waiter:
 
     def add(self, keys: Iterable[str]) -> None:
         """Wait for more keys. Called by its owner, outside of `Watcher.wait`."""
-        new = [key for key in keys if key not in self.keys]
+        new = [key for key in dict.fromkeys(keys) if key not in self.keys]
         self.keys.update(dict.fromkeys(new))
         self._moved_at = time.monotonic()
         if self._read_at:

@@ -17,15 +17,15 @@ from celeriac.exceptions import EncodeError, OperationalError, PublishTimeout
 from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from celeriac.broker.topology import Queue
     from celeriac.drivers.amqp import OutgoingMessage, Refusal
     from celeriac.drivers.amqp.link import Link
     from celeriac.message import Publication
 
-#: Messages in one write, so that the server's answers are read in between.
-PAGE = 1000
+#: Messages in one write, so that the server works on some while the next are made.
+PAGE = 250
 
 _NOT_FOUND, _NO_ROUTE, _ACCESS_REFUSED = 404, 312, 403
 _MISSING_EXCHANGE = re.compile(r"no exchange '(?P<name>.*?)'")
@@ -118,27 +118,33 @@ class Publishing:
             if may_reopen and self._link.was_lost_while_idle():
                 self.forget()
                 self._link.reconnect(deadline)
-            for start in range(0, len(items), PAGE):
-                self._publish_page(items[start : start + PAGE], deadline)
+            self._publish(items, deadline)
         except AMQPError as error:
             self._raise_failure(error)
         except WireEncodeError as error:
             raise EncodeError(f"a message cannot be written in AMQP 0-9-1: {error}") from error
 
-    def _publish_page(self, items: Sequence[Publication], deadline: float) -> None:
-        confirm = self._settings.confirm
+    def _publish(self, items: Sequence[Publication], deadline: float) -> None:
+        confirm = self._settings.confirm or any(item.mandatory or item.not_before is not None for item in items)
         messages: list[OutgoingMessage] = []
-        for item in items:
-            message = self._outgoing(item, deadline)
-            if item.not_before is not None:
-                seconds = delay.whole_seconds(item.not_before, time.time())
-                if seconds > 0:
-                    message = self._delayed(message, seconds, deadline)
-            confirm = confirm or item.mandatory or item.not_before is not None
-            messages.append(message)
-        refused = self._link.publish(messages, deadline, confirm=confirm)
+
+        def pages() -> Iterator[list[OutgoingMessage]]:
+            for start in range(0, len(items), PAGE):
+                page = [self._message(item, deadline) for item in items[start : start + PAGE]]
+                messages.extend(page)
+                yield page
+
+        refused = self._link.publish(pages(), deadline, confirm=confirm)
         if refused:
             self._publish_refused(items, messages, refused, deadline)
+
+    def _message(self, item: Publication, deadline: float) -> OutgoingMessage:
+        message = self._outgoing(item, deadline)
+        if item.not_before is not None:
+            seconds = delay.whole_seconds(item.not_before, time.time())
+            if seconds > 0:
+                return self._delayed(message, seconds, deadline)
+        return message
 
     def _outgoing(self, item: Publication, deadline: float) -> OutgoingMessage:
         message, destination = item.message, item.destination
@@ -220,7 +226,7 @@ class Publishing:
             if items[position].not_before is not None:
                 self.prepare_delay(destination.exchange, destination.routing_key, deadline)
         again = [messages[position] for position, _ in refused]
-        refused = self._link.publish(again, deadline, confirm=True)
+        refused = self._link.publish((again,), deadline, confirm=True)
         if refused:
             raise OperationalError(refusal_text(refused[0][1], len(refused)))
 

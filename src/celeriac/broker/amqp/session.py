@@ -266,7 +266,7 @@ class AMQPSession:
         self, consumption: Consumption, mine: Sequence[Delivery], copies: Sequence[OutgoingMessage]
     ) -> Sequence[int]:
         """Returns the positions of those refused; the others are settled."""
-        refused = dict(self._link.publish(copies, self._link.deadline(), confirm=True))
+        refused = dict(self._link.publish((copies,), self._link.deadline(), confirm=True))
         moved = [delivery for position, delivery in enumerate(mine) if position not in refused]
         consumption.release(moved)
         consumption.acknowledge(moved, at_once=True)

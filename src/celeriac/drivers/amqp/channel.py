@@ -422,10 +422,10 @@ class Channel:
         self._check_open()
         connection = self._connection
         limit = connection._deadline(deadline)
-        connection._before_publish(self, limit)
-        writes = self._encode(messages)
-        tags = self._confirms.add(messages)
         try:
+            connection._before_publish(self, limit)
+            writes = self._encode(messages)
+            tags = self._confirms.add(messages)
             for data in writes:
                 connection._send(data, limit)
         except AMQPError as exc:
@@ -465,12 +465,12 @@ class Channel:
         """Tags of published messages the server has not confirmed yet."""
         return tuple(self._confirms.pending)
 
-    def wait_confirms(self, deadline: float | None = None) -> None:
-        """Wait until the server has confirmed everything published.
+    def wait_confirms(self, deadline: float | None = None, *, leave: int = 0) -> None:
+        """Wait until the server has confirmed everything published, or all but ``leave`` messages.
 
         Raises:
-            PublishRefused: Messages were returned (mandatory and unroutable) or confirmed negatively; all
-                others are confirmed. Each is reported once.
+            PublishRefused: Messages were returned (mandatory and unroutable) or confirmed negatively; the
+                others are confirmed, except those still left. Each is reported once.
             OperationTimeout: Not all confirms came in time; ``unconfirmed`` has the tags still open. The
                 channel stays usable and a later call goes on waiting.
             ChannelClosed: The channel was closed; ``unconfirmed`` has the tags whose fate is unknown.
@@ -478,9 +478,9 @@ class Channel:
         """
         limit = self._connection._deadline(deadline)
         confirms = self._confirms
-        while confirms.pending:
+        while len(confirms.pending) > leave:
             self._check_open()
-            if not self._pump_confirms(limit) and time.monotonic() >= limit and confirms.pending:
+            if not self._pump_confirms(limit) and time.monotonic() >= limit and len(confirms.pending) > leave:
                 error = OperationTimeout(f"{len(confirms.pending)} messages were not confirmed in time")
                 confirms.describe(error)
                 raise error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from celeriac.drivers.amqp.errors import ChannelClosed, ConnectionLost, PublishRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from celeriac.drivers.amqp import AMQPConnection, Channel, Declarations, OutgoingMessage, Refusal
     from celeriac.drivers.amqp.params import AMQPParams
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 IDLE = 1.0
 #: Seconds for saying goodbye to the server.
 _CLOSE_TIMEOUT = 1.0
+#: Messages that may be unconfirmed when more are written.
+_UNCONFIRMED = 1000
 
 
 class Link:
@@ -106,27 +108,33 @@ class Link:
     # --- publishing
 
     def publish(
-        self, messages: Sequence[OutgoingMessage], deadline: float, *, confirm: bool
-    ) -> Sequence[tuple[int, Refusal]]:
-        """Publish messages in one write.
+        self, pages: Iterable[Sequence[OutgoingMessage]], deadline: float, *, confirm: bool
+    ) -> list[tuple[int, Refusal]]:
+        """Publish messages, those of a page in one write.
+
+        The next page is written while the server is still busy with the ones before it.
 
         Args:
-            messages: The messages.
+            pages: The messages; pages are taken when it is their turn.
             deadline: When to give up.
             confirm: Return when the server has taken responsibility for all of them.
 
         Returns:
-            The refused ones with their positions; all others are taken.
+            The refused ones with their positions, counted through all pages; all others are taken.
         """
         channel = self._publishing(confirm, deadline)
-        tags = channel.publish_many(messages, deadline)
-        if not confirm:
-            return ()
-        try:
-            channel.wait_confirms(deadline)
-        except PublishRefused as error:
-            return [(refusal.tag - tags.start, refusal) for refusal in error.refusals if refusal.tag in tags]
-        return ()
+        refusals: list[Refusal] = []
+        first: int | None = None
+        for page in pages:
+            tags = channel.publish_many(page, deadline)
+            first = tags.start if first is None else first
+            if confirm:
+                refusals += _refusals(channel, deadline, leave=_UNCONFIRMED)
+        if first is None or not confirm:
+            return []
+        refusals += _refusals(channel, deadline)
+        # Those of an earlier call that gave up waiting are no news.
+        return [(refusal.tag - first, refusal) for refusal in refusals if refusal.tag >= first]
 
     def abandon_confirms(self) -> None:
         """Wait no longer for what is not confirmed: publish on another channel from now on."""
@@ -153,5 +161,18 @@ class Link:
         connection = self.connection
         if connection.closed or connection.blocked is not None:
             connection.abort()
-        else:
+        elif self._plain is None:
             connection.close(time.monotonic() + _CLOSE_TIMEOUT)
+        else:
+            # The server answers when it has read what was published before. Whoever hangs up earlier, with something
+            # of the server's unread, resets the connection, and what the server had not read is lost.
+            connection.close(self.deadline())
+
+
+def _refusals(channel: Channel, deadline: float, *, leave: int = 0) -> Sequence[Refusal]:
+    """Wait for confirms; returns what was refused."""
+    try:
+        channel.wait_confirms(deadline, leave=leave)
+    except PublishRefused as error:
+        return error.refusals
+    return ()

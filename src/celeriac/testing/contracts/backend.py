@@ -399,7 +399,7 @@ class BackendContract:
         watch = backend.open_watch()
         try:
             for _ in range(3):
-                watch.add([record.task_id])
+                watch.add([record.task_id, record.task_id])
                 assert told(watch) == [record.task_id]
         finally:
             watch.close()
@@ -408,7 +408,7 @@ class BackendContract:
         kept, discarded = record_of(backend, new_id()), record_of(backend, new_id())
         watch = backend.open_watch()
         try:
-            watch.add([kept.task_id, discarded.task_id])
+            watch.add([kept.task_id, discarded.task_id, discarded.task_id])
             watch.discard([discarded.task_id, new_id()])
             backend.store_many([discarded, kept])
             assert told(watch) == [kept.task_id]
