@@ -278,23 +278,33 @@ class RespConnection:
 
     # ------------------------------------------------------------------------------------------ pushes
 
-    def next_push(self) -> Push | None:
-        """A push that has been read already, or None."""
-        if not self._pushes and self._reader.has_data():
+    def next_push(self, take_reply: Callable[[Any], bool] | None = None) -> Push | None:
+        """A push that has been read already, or None.
+
+        Args:
+            take_reply: Gets each reply on the way and says whether it was waited for.
+        """
+        while not self._pushes and self._reader.has_data():
             reply = self._get()
-            if reply is not _NOTHING:
+            if reply is _NOTHING:
+                break
+            if take_reply is None or not take_reply(reply):
                 raise self._fail(OperationalError(f"a reply nobody asked for: {reply!r}"))
         return self._pushes.popleft() if self._pushes else None
 
-    def wait_push(self, deadline: float) -> Push | None:
+    def wait_push(self, deadline: float, take_reply: Callable[[Any], bool] | None = None) -> Push | None:
         """Wait for a push.
+
+        Args:
+            deadline: Monotonic time.
+            take_reply: As for `next_push`.
 
         Returns:
             The push; None once the deadline has passed or `wake` was called, which `take_woken` tells apart.
         """
         self.enable_wake()
         while True:
-            push = self.next_push()
+            push = self.next_push(take_reply)
             if push is not None:
                 return push
             if self.wait_readable(deadline):

@@ -70,12 +70,45 @@ def test_an_idle_session_sends_nothing(open_session: OpenSession, queue: Queue, 
 
 def test_a_busy_session_is_told_nothing(open_session: OpenSession, queue: Queue, server: RespConnection) -> None:
     session = open_session(queue)
+    server.execute("LPUSH", queue.name, "x", "y")
+    # It cannot know beforehand that this look will leave something.
+    assert len(session.fetch(limit=1, wait=1)) == 1
+    server.execute("LPUSH", queue.name, "x", "y")
     for _ in range(10):
-        server.execute("LPUSH", queue.name, "x", "y")
         assert len(session.fetch(limit=1, wait=1)) == 1
         server.execute("LPUSH", queue.name, "x", "y")
         session.depths([queue.name])
         assert session._connection.next_push() is None
+
+
+def test_a_session_that_emptied_its_queue_asks_nothing_more(
+    open_session: OpenSession, queue: Queue, server: RespConnection
+) -> None:
+    session = open_session(queue)
+    server.execute("LPUSH", queue.name, "x", "y")
+    deliveries = session.fetch(limit=5, wait=1)
+    session.ack_many(deliveries)
+    before = calls(server)
+    assert session.fetch(limit=5, wait=0.05) == []
+    # The acknowledgement, with what its script calls, and our own INFO; no claim.
+    assert calls(server) - before < 10
+
+
+@pytest.mark.parametrize("how", ["requeue", "release", "defer", "publish", "another publishes"])
+def test_what_comes_back_to_an_emptied_queue_is_claimed_at_once(
+    open_session: OpenSession, queue: Queue, how: str
+) -> None:
+    session, other = open_session(queue), open_session()
+    other.publish_many([publication(queue), publication(queue)])
+    first, second = session.fetch(limit=5, wait=1)
+    if how in ("requeue", "release"):
+        session.requeue_many([first], charge=how == "requeue")
+    elif how == "defer":
+        session.defer_many([(first, time.time() + 0.1)])
+    else:
+        (session if how == "publish" else other).publish_many([publication(queue)])
+    assert len(session.fetch(limit=5, wait=5)) == 1
+    session.ack_many([second])
 
 
 @pytest.mark.parametrize("how", ["LPUSH", "RPUSH", "MULTI", "EVAL", "RESTORE", "priority"])

@@ -84,11 +84,19 @@ class Client:
         return self._checked(reply, script)
 
     def script_later(self, script: Script, *arguments: Any) -> None:
-        """Send a script; its reply is read together with the next command's."""
+        """Send a script; its reply is read with the next command's, or when it comes."""
         if len(self._later) >= _LATER_LIMIT:
             self.run(b"", 0)
         self.connection.send(pack_command(("EVALSHA", script.sha, *arguments)), self.deadline())
         self._later.append((script, arguments))
+
+    def take_reply(self, reply: Any) -> bool:
+        """Take the reply of a script sent by `script_later`; False when there is none that waits for it."""
+        if not self._later:
+            return False
+        script, arguments = self._later.popleft()
+        self.known(script, reply, arguments)
+        return True
 
     def unanswered(self) -> list[tuple[Script, tuple[Any, ...]]]:
         """Scripts that were sent and may not have run, for a connection that takes the place of a broken one."""

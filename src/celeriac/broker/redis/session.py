@@ -95,6 +95,8 @@ class RedisSession:
         #: The server tells of changes of watched keys; else they are looked at again and again.
         self._notified = False
         self._was_full = False
+        #: Nothing was left to claim, and the server will tell when others add something; it does not tell of our own.
+        self._quiet = False
         self._poll = _POLL_FIRST
         #: Tags held, oldest first: the order in which `close` returns them.
         self._held: dict[bytes, None] = {}
@@ -175,6 +177,7 @@ class RedisSession:
 
     def publish_many(self, items: Sequence[Publication], *, timeout: float | None = None) -> None:
         self._check_open()
+        self._quiet = False
         deadline = time.monotonic() + (self._settings.publish_timeout if timeout is None else timeout)
         items = items if isinstance(items, list) else list(items)
         for item in items:
@@ -208,6 +211,7 @@ class RedisSession:
     # -------------------------------------------------------------------------------------- consuming
 
     def consume(self, queues: Sequence[Queue]) -> None:
+        self._quiet = False
         self.declare(queues)
         self._register()
         before = self._consumption.patterns if self._consumption else {}
@@ -309,7 +313,7 @@ class RedisSession:
     def _claim(self, limit: int, *, watch: bool) -> tuple[list[Delivery], float]:
         """Claim what is there; returns it and the seconds until a delayed message is due."""
         consumption = self._consumption
-        if consumption is None or not consumption.names:
+        if consumption is None or not consumption.names or (watch and self._quiet):
             return [], float("inf")
         consumption.turn += 1
         count = len(consumption.names)
@@ -321,8 +325,14 @@ class RedisSession:
         data = pack_command(("EVALSHA", scripts.CLAIM.sha, *arguments))
         if watch and self._notified:
             # Reading the keys is what makes the server tell of their next change.
-            reply = self._client.run(consumption.watch + data, 3)[2]
+            reply, _, left = self._client.run(data + consumption.watch, 3)
+            failed = isinstance(reply, ReplyError)
+            self._quiet = left == 0 and not failed
+            if left and not failed and len(reply) == 1:
+                # What is left is delayed, or came in between.
+                (reply,) = self._client.run(data, 1)
         else:
+            self._quiet = False
             (reply,) = self._client.run(data, 1)
         reply = self._client.known(scripts.CLAIM, reply, arguments)
         if len(reply) == 1:
@@ -337,12 +347,13 @@ class RedisSession:
     def _read_pushes(self) -> bool:
         """Take in what the server sent by itself; True if a watched key has changed."""
         changed = False
-        while (push := self._connection.next_push()) is not None:
+        while (push := self._connection.next_push(self._client.take_reply)) is not None:
             changed = self._read_push(push) or changed
         return changed
 
     def _read_push(self, push: Push) -> bool:
         if push[0] == b"invalidate":
+            self._quiet = False
             return True
         if push[0] == b"pmessage" and self._consumption is not None:
             self._broadcasts += read_broadcast(push, self._consumption.patterns, self.session_id)
@@ -356,7 +367,7 @@ class RedisSession:
             until = min(until, time.monotonic() + self._poll)
             self._poll = min(self._poll * 2, _POLL_LAST)
         while True:
-            push = self._connection.wait_push(until)
+            push = self._connection.wait_push(until, self._client.take_reply)
             if push is None:
                 return not self._connection.take_woken()
             if self._read_push(push):
@@ -406,6 +417,7 @@ class RedisSession:
 
     def requeue_many(self, deliveries: Sequence[Delivery], *, charge: bool = True) -> None:
         self._check_open()
+        self._quiet = False
         for each in self._mine_broadcast(deliveries):
             self._client.command("LPUSH", f"{self._layout.prefix}{each.queue}", each.tag.envelope)
         tags = self._mine(deliveries)
@@ -424,6 +436,7 @@ class RedisSession:
 
     def defer_many(self, items: Sequence[tuple[Delivery, float]]) -> None:
         self._check_open()
+        self._quiet = False
         layout, arguments = self._layout, []
         due = {id(delivery): not_before for delivery, not_before in items}
         for each in self._mine_broadcast(delivery for delivery, _ in items):
@@ -461,6 +474,7 @@ class RedisSession:
 
     def heartbeat(self) -> None:
         self._check_open()
+        self._quiet = False
         self._register()
         settings, now = self._settings, time.monotonic()
         # A tenth early rather than one whole heartbeat late.
