@@ -16,7 +16,19 @@ HEAD = """\
 
 What `--help` prints. `python -m celeriac` is the same program.
 """
-COMMANDS = ("", "worker", "call", "result", "list", "list queues", "purge", "report")
+COMMANDS = (
+    "",
+    "worker",
+    "beat",
+    "schedule",
+    "schedule add",
+    "call",
+    "result",
+    "list",
+    "list queues",
+    "purge",
+    "report",
+)
 
 
 def page() -> str:

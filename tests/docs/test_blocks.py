@@ -3,7 +3,7 @@
 * A ``python`` block whose first line is a comment naming a file (``# tasks.py``) is written to that file.
 * Any other ``python`` block is run as a script.
 * In a ``console`` block every line after ``$ `` is a command, and the lines below it are what it prints, with
-  ``...`` for what differs from run to run. A worker goes on in the background until the page ends.
+  ``...`` for what differs from run to run. A worker or beat goes on in the background until the page ends.
 * A block after the comment ``<!-- not run: reason -->``, and blocks in other languages, are only text.
 """
 
@@ -52,7 +52,7 @@ class Reader:
     def run_console(self, code: str) -> None:
         for part in re.split(r"^\$ ", code, flags=re.M)[1:]:
             command, _, expected = part.partition("\n")
-            if re.search(r"\bworker\b", command):
+            if re.search(r"\b(worker|beat)\b", command):
                 self.start(command)
             else:
                 printed = self.run(["bash", "-c", command])
@@ -84,7 +84,10 @@ class Reader:
                 text=True,
             )
         self.background.append(process)
-        wait_until(lambda: "ready" in log.read_text() or process.poll() is not None, what=f"`{command}` to be ready")
+        wait_until(
+            lambda: re.search("ready|Leading", log.read_text()) or process.poll() is not None,
+            what=f"`{command}` to be ready",
+        )
         assert process.poll() is None, log.read_text()
 
     def logs(self) -> str:

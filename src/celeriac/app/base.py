@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from celeriac.beat import Service
     from celeriac.canvas.signature import Signature
     from celeriac.result import AsyncResult
     from celeriac.worker.assembly import Worker
@@ -47,7 +48,6 @@ _NOT_BUILT = {
     "events": "this version sends no events",
     "log": "logging is set up by the worker",
     "control": "remote control (revoke, inspect, rate limits at run time) is not built yet",
-    "Beat": "the scheduler is not built yet; run tasks from cron, or keep celery beat on the same broker",
     "pool": "sessions are kept per thread in app.sessions",
     "producer_pool": "sessions are kept per thread in app.sessions",
     "connection": "use app.broker and app.sessions",
@@ -412,6 +412,16 @@ class Celery(Declaring):
         return make_worker(self, options)
 
     WorkController = Worker
+
+    def Beat(self, **options: Any) -> Service:
+        """Beat for this app; its method ``start`` runs until ``stop`` is called.
+
+        Args:
+            **options: Arguments of `celeriac.beat.Service`.
+        """
+        from celeriac.beat import Service
+
+        return Service(self, **options)
 
     def __getattr__(self, name: str) -> Any:
         if name in _NOT_BUILT:

@@ -265,7 +265,14 @@ class Declaring(Resources):
         return [import_from_cwd(name) for name in dict.fromkeys(names)]
 
     def add_periodic_task(
-        self, schedule: Any, sig: Any, args: Any = (), kwargs: Any = None, name: str | None = None, **opts: Any
+        self,
+        schedule: Any,
+        sig: Any,
+        args: Any = (),
+        kwargs: Any = None,
+        name: str | None = None,
+        misfire: str | None = None,
+        **opts: Any,
     ) -> str:
         """Add an entry to ``beat_schedule``.
 
@@ -275,6 +282,7 @@ class Declaring(Resources):
             args: Arguments, for a signature without its own.
             kwargs: Keyword arguments, likewise.
             name: Key of the entry; None is the call as text.
+            misfire: What to do about missed runs; see `celeriac.beat.ScheduleEntry`.
             **opts: Options of the call.
 
         Returns:
@@ -291,6 +299,8 @@ class Declaring(Resources):
             "kwargs": kwargs or dict(sig.kwargs),
             "options": {**sig.options, **opts},
         }
+        if misfire is not None:
+            entry["misfire"] = misfire
         if self.conf.configured:
             self._add_entry(key, entry, named=name is not None)
         else:

@@ -46,6 +46,8 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "worker": Entry("celeriac.cli.worker:worker", "Run tasks.", "Run"),
+    "beat": Entry("celeriac.cli.beat:beat", "Send periodic tasks when they are due.", "Run"),
+    "schedule": Entry("celeriac.cli.schedule:schedule_", "Show and edit periodic tasks.", "Run"),
     "call": Entry("celeriac.cli.admin:call", "Call a task by name and print its id.", "Tasks and results"),
     "result": Entry("celeriac.cli.admin:result", "Wait for the result of a task and print it.", "Tasks and results"),
     "list": Entry("celeriac.cli.admin:list_", "List tasks, queues or bindings.", "Queues"),
@@ -54,7 +56,7 @@ COMMANDS = {
 }
 #: Commands that users of Celery know and that this version does not have.
 NOT_BUILT = frozenset(
-    "amqp beat control events graph inspect logtool migrate multi shell status upgrade".split()  # noqa: SIM905
+    "amqp control events graph inspect logtool migrate multi shell status upgrade".split()  # noqa: SIM905
 )
 
 

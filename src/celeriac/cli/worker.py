@@ -1,20 +1,14 @@
-"""``celeriac worker``: from options to a running `Worker`, with pid file, privileges and detaching around it."""
+"""``celeriac worker``: from options to a running `Worker`, as a service."""
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from celeriac.cli.errors import EX_CANTCREAT, EX_OK
+from celeriac.cli.daemon import Daemon, apply_settings, daemon_options
 from celeriac.cli.options import COMMA_SEPARATED_LIST, LOG_LEVEL, ParamType, command, option
-from celeriac.cli.state import DETACHED_VARIABLE, State
-from celeriac.platform.daemon import check_writable, detach, parse_umask
-from celeriac.platform.pidfile import PidfileHeld, pidfile
-from celeriac.platform.privileges import check_privileges, drop_privileges
-from celeriac.utils.nodenames import default_nodename, host_format, node_format
+from celeriac.utils.nodenames import default_nodename, host_format
 from celeriac.worker.assembly import POOLS, Worker, WorkerOptions
 
 if TYPE_CHECKING:
@@ -22,11 +16,10 @@ if TYPE_CHECKING:
 
     from celeriac.app.base import Celery
     from celeriac.cli.options import F
+    from celeriac.cli.state import State
 
-WORK, QUEUES, LIMITS, DAEMON = "Work", "Queues", "Limits", "Running as a service"
+WORK, QUEUES, LIMITS = "Work", "Queues", "Limits"
 _POOLS_NOT_BUILT = ("asyncio", "custom", "eventlet", "gevent")
-#: Daemon options that are settings too: ``worker_logfile`` and so on.
-_DAEMON_SETTINGS = ("logfile", "pidfile", "uid", "gid", "umask", "executable")
 
 
 class Concurrency(ParamType):
@@ -130,14 +123,7 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
         help="Replace a child after this many tasks.")  # fmt: skip
 @option("--max-memory-per-child", type=click.IntRange(1), metavar="KIB", section=LIMITS,
         help="Replace a child that has grown larger than this, after its task.")  # fmt: skip
-@option("-D", "--detach", is_flag=True, section=DAEMON, help="Run in the background. Give --logfile too.")
-@option("-f", "--logfile", metavar="PATH", section=DAEMON, help="Log there. Default: worker_logfile, or stderr.")
-@option("--pidfile", metavar="PATH", section=DAEMON,
-        help="Keep the process id there; a second worker with the same file does not start.")  # fmt: skip
-@option("--uid", metavar="USER", section=DAEMON, help="Become this user, by name or number.")
-@option("--gid", metavar="GROUP", section=DAEMON, help="Become this group. Default: the user's.")
-@option("--umask", metavar="MASK", section=DAEMON, help="File mode mask; octal with a leading 0, as in 022.")
-@option("--executable", metavar="PATH", section=DAEMON, help="Python interpreter for --detach.")
+@daemon_options("worker")
 @nothing_to_turn_off("--without-gossip", "gossip between workers")
 @nothing_to_turn_off("--without-mingle", "synchronisation between workers")
 @nothing_to_turn_off("--without-heartbeat", "event heartbeat")
@@ -157,36 +143,14 @@ def worker(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> No
     """
     state: State = ctx.obj
     app = state.app
-    _apply_settings(ctx, app, settings)
-    daemon = {name: given.pop(name) for name in _DAEMON_SETTINGS}
-    daemon = {name: app.conf.get(f"worker_{name}") if value is None else value for name, value in daemon.items()}
-    detached = os.environ.pop(DETACHED_VARIABLE, None) is not None
-    wanted = given.pop("detach") and not detached
+    apply_settings(ctx, app, settings, "worker")
     node = given["hostname"] = host_format(default_nodename(given["hostname"]))
-    for name in ("logfile", "pidfile"):
-        daemon[name] = _expand(node, daemon[name])
-    if wanted:
-        ctx.exit(_detach(ctx, state, daemon))
+    daemon = Daemon("worker", node, app, given)
+    if daemon.is_to_detach:
+        ctx.exit(daemon.detach(ctx, state))
     _note_missing_app(state, given)
-    ctx.exit(_run(state, daemon, _worker_options(state, app, given, daemon["logfile"])))
-
-
-def _apply_settings(ctx: click.Context, app: Celery, settings: tuple[str, ...]) -> None:
-    if not settings:
-        return
-    try:
-        app.config_from_cmdline(settings, namespace="worker")
-    except (KeyError, ValueError) as exc:
-        raise click.UsageError(
-            f"Unable to parse extra configuration from command line.\nReason: {exc.args[0] if exc.args else exc}", ctx
-        ) from exc
-
-
-def _expand(node: str, path: str | None) -> str | None:
-    try:
-        return None if path is None else node_format(path, node)
-    except ValueError as exc:
-        raise click.UsageError(str(exc)) from None
+    options = _worker_options(state, app, given, daemon.logfile)
+    ctx.exit(daemon.run(state, lambda: Worker(app, options).start()))
 
 
 def _note_missing_app(state: State, given: dict[str, Any]) -> None:
@@ -208,52 +172,3 @@ def _worker_options(state: State, app: Celery, given: dict[str, Any], logfile: s
         quiet=state.quiet,
         no_color=state.no_color,
     )
-
-
-def _run(state: State, daemon: dict[str, Any], options: WorkerOptions) -> int:
-    umask = parse_umask(daemon["umask"])
-    if umask is not None:
-        os.umask(umask)
-    drop_privileges(daemon["uid"], daemon["gid"])
-    check_privileges(state.app.conf.accept_content)
-    check_writable(daemon["logfile"])
-    try:
-        with pidfile(daemon["pidfile"]):
-            return Worker(state.app, options).start()
-    except PidfileHeld as exc:
-        state.error(f"ERROR: {exc}")
-        return EX_CANTCREAT
-
-
-def _detach(ctx: click.Context, state: State, daemon: dict[str, Any]) -> int:
-    """Start anew in the background, unless the pid file is held."""
-    if state.bound and state.app_name is None:
-        raise click.UsageError(
-            "--detach starts the worker anew as `python -m celeriac`, which cannot know the app of this program: "
-            "use celeriac -A module worker --detach",
-            ctx,
-        )
-    try:
-        with pidfile(daemon["pidfile"]):
-            pass
-    except PidfileHeld as exc:
-        state.error(f"ERROR: {exc}")
-        return EX_CANTCREAT
-    if daemon["logfile"] is None and not state.quiet:
-        state.error("Note: what a detached worker without --logfile says is lost.")
-    os.environ[DETACHED_VARIABLE] = "1"
-    try:
-        pid = detach(
-            ["-m", "celeriac", *state.argv],
-            executable=daemon["executable"],
-            logfile=daemon["logfile"],
-            user=daemon["uid"],
-            group=daemon["gid"],
-            umask=parse_umask(daemon["umask"]),
-        )
-    finally:
-        del os.environ[DETACHED_VARIABLE]
-    if not state.quiet:
-        state.echo(f"The worker runs in the background as process {pid}.")
-    sys.stdout.flush()
-    return EX_OK

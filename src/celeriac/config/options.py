@@ -138,7 +138,12 @@ GROUPS: Final[tuple[Group, ...]] = (
         _o("beat_scheduler", "string", "celery.beat:PersistentScheduler", "CELERYBEAT_SCHEDULER",
            "Scheduler, as a class path or an alias from the `celery.beat_schedulers` entry points."),
         _o("beat_schedule_filename", "string", "celerybeat-schedule", "CELERYBEAT_SCHEDULE_FILENAME",
-           "File where the scheduler remembers last runs."),
+           "SQLite file where beat keeps its schedule while `beat_store_url` is unset."),
+        _n("beat_store_url", "string", None,
+           "Where beat keeps its schedule, for any number of beats to share: a URL of SQLite, Redis, PostgreSQL or"
+           " MySQL."),
+        _n("beat_lease", "float", 15.0,
+           "Seconds after which another beat takes over from one that has vanished.", minimum=1),
         _o("beat_sync_every", "int", 0, "CELERYBEAT_SYNC_EVERY",
            "Save last runs after this many dispatched tasks; 0 saves by time only, every 180 s.", minimum=0),
         _o("beat_cron_starting_deadline", "int", None, "CELERYBEAT_CRON_STARTING_DEADLINE",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 import pytest
 
+from celeriac.cli import daemon
 from celeriac.cli import worker as module
 from celeriac.exceptions import SecurityError
 from celeriac.utils.nodenames import gethostname
@@ -39,7 +40,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[WorkerOptions]:
     """Options of the workers that were started."""
     monkeypatch.setattr(FakeWorker, "made", [])
     monkeypatch.setattr(module, "Worker", FakeWorker)
-    monkeypatch.setattr(module, "check_privileges", lambda accept: None)
+    monkeypatch.setattr(daemon, "check_privileges", lambda accept: None)
     return FakeWorker.made
 
 
@@ -171,7 +172,7 @@ def test_refused_privileges_exit_1(cli: Cli, app: Celery, monkeypatch: pytest.Mo
     def refuse(accept: Any) -> None:
         raise SecurityError("no pickles for root")
 
-    monkeypatch.setattr(module, "check_privileges", refuse)
+    monkeypatch.setattr(daemon, "check_privileges", refuse)
     assert cli("worker", app=app) == (1, "", "Error: no pickles for root\n")
 
 

@@ -49,7 +49,7 @@ def test_disable_prefetch_is_a_setting(app: Celery) -> None:
     assert app.conf.worker_disable_prefetch is True
 
 
-@pytest.mark.parametrize(("name", "text"), [("Beat", "scheduler"), ("control", "remote control"), ("events", "events")])
+@pytest.mark.parametrize(("name", "text"), [("control", "remote control"), ("events", "events")])
 def test_parts_that_are_not_there_say_so(app: Celery, name: str, text: str) -> None:
     with pytest.raises(NotImplementedError, match=text):
         getattr(app, name)

@@ -25,6 +25,7 @@ from celeriac.testing.contracts.broker import BrokerContract
 from celeriac.testing.contracts.broker_lease import LeaseContract
 from celeriac.testing.contracts.broker_server import MalformedContract, ServerBrokerContract
 from celeriac.testing.contracts.broker_subject import BrokerUnderTest
+from celeriac.testing.contracts.schedule_store import ScheduleStoreContract
 
 __all__ = [
     "BackendContract",
@@ -34,6 +35,7 @@ __all__ = [
     "LeaseContract",
     "MalformedContract",
     "MalformedResultContract",
+    "ScheduleStoreContract",
     "ServerBackendContract",
     "ServerBrokerContract",
 ]

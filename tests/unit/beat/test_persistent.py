@@ -1,0 +1,386 @@
+"""Leadership, claims, missed runs, jumping clocks and edits, on a store in a file and a clock that tests move."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from datetime import UTC, datetime
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from celeriac import Celery
+from celeriac.beat import PersistentScheduler
+from celeriac.beat.book import NoSuchEntry, ScheduleBook, definition_of
+from celeriac.beat.persistent import task_id_of
+from celeriac.beat.store import LeadershipLost, Write, open_store
+from celeriac.exceptions import ImproperlyConfigured, OperationalError
+from celeriac.schedules import clocked, crontab, schedule
+from tests.support.beat_clock import NOON, FakeClock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+LEASE = 15.0
+
+
+class Sent(list[tuple[str, float, str]]):
+    """What schedulers have sent: name of the task, time on the clock, id."""
+
+
+class Recording(PersistentScheduler):
+    """Notes instead of publishing, and fails when told to."""
+
+    sent: Sent
+    failing: dict[str, Exception]
+
+    def send_task(self, *args: Any, **kwargs: Any) -> Any:
+        if args[0] in self.failing:
+            raise self.failing[args[0]]
+        assert kwargs["headers"] == {"celery_beat_task": True}
+        self.sent.append((args[0], self.clock.time(), kwargs["task_id"]))
+
+
+class Site:
+    """Schedulers that share one store; each lease is measured on the clock that the test moves."""
+
+    def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.path = directory / "beat.sqlite3"
+        self.clock = FakeClock()
+        self.sent = Sent()
+        self.failing: dict[str, Exception] = {}
+        self.beats: list[Recording] = []
+        monkeypatch.setattr("celeriac.beat.store.sqlite.SQLiteSession.now", lambda session: self.clock.monotonic())
+        monkeypatch.setattr("celeriac.beat.book.time", self.clock)
+
+    def app(self, entries: dict[str, Any], **conf: Any) -> Celery:
+        settings = {"beat_schedule": entries, "beat_schedule_filename": str(self.path), "result_expires": None}
+        return Celery("proj", set_as_current=False, changes={**settings, **conf}, backend="disabled://")
+
+    def beat(self, entries: dict[str, Any], **conf: Any) -> Recording:
+        beat = Recording.__new__(Recording)
+        beat.sent, beat.failing = self.sent, self.failing
+        beat.__init__(self.app(entries, **conf), clock=self.clock)  # type: ignore[misc]
+        self.beats.append(beat)
+        return beat
+
+    def run(self, seconds: float, *beats: Recording) -> list[float]:
+        """Let beats tick for a while; returns when things were sent, in seconds from the beginning."""
+        begin, before, end = self.clock.now, len(self.sent), self.clock.passed + seconds
+        while self.clock.passed < end:
+            waits = [beat.tick() for beat in beats]
+            self.clock.sleep(min(max(min(waits), 0.001), end - self.clock.passed))
+        for beat in beats:
+            beat.tick()
+        return [round(at - begin, 2) for _, at, _ in self.sent[before:]]
+
+    def book(self, entries: dict[str, Any] | None = None) -> ScheduleBook:
+        return ScheduleBook(self.app(entries or {}), open_store(str(self.path), "proj"))
+
+    def close(self) -> None:
+        for beat in self.beats:
+            beat.store.close()
+
+
+@pytest.fixture
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
+    with closing(Site(tmp_path, monkeypatch)) as site:
+        yield site
+
+
+def every(seconds: float, **fields: Any) -> dict[str, Any]:
+    return {"e": {"task": "t", "schedule": seconds, **fields}}
+
+
+def test_new_entry_runs_after_one_interval_and_then_without_drift(site: Site) -> None:
+    assert site.run(35, site.beat(every(10))) == [10, 20, 30]
+
+
+def test_ids_of_runs_tell_entry_number_and_time(site: Site) -> None:
+    site.run(25, site.beat(every(10)))
+    assert [task_id for _, _, task_id in site.sent] == [task_id_of("e", n, NOON + 10 * (n + 1)) for n in range(2)]
+
+
+def test_restart_goes_on_where_it_stopped(site: Site) -> None:
+    site.run(15, first := site.beat(every(10)))
+    first.close()
+    assert site.run(20, site.beat(every(10))) == [5, 15]
+
+
+@pytest.mark.parametrize(
+    ("misfire", "expected"),
+    [("run_once", [0, 5]), ("skip", [5]), ("run_all:3", [0, 0, 0, 5]), ("run_all:9", [0, 0, 0, 0, 0, 5])],
+)
+def test_runs_missed_while_no_beat_ran(site: Site, misfire: str, expected: list[float]) -> None:
+    site.run(5, first := site.beat(every(60, misfire=misfire)))
+    first.close()
+    site.clock.sleep(5 * 60 - 5 + 55)
+    assert site.run(10, site.beat(every(60, misfire=misfire))) == expected
+
+
+def test_crontab_missed_by_more_than_the_deadline_is_left_out(site: Site) -> None:
+    entries = {"e": {"task": "t", "schedule": crontab(minute=30)}}
+    site.run(1, first := site.beat(entries, beat_cron_starting_deadline=60))
+    first.close()
+    site.clock.sleep(45 * 60)
+    assert site.run(10, site.beat(entries, beat_cron_starting_deadline=60)) == []
+
+
+def test_second_beat_stands_by_and_takes_over_within_the_lease(site: Site) -> None:
+    first, second = site.beat(every(1, misfire="run_all:60")), site.beat(every(1, misfire="run_all:60"))
+    site.run(5, first, second)
+    assert [first.token, second.token] == [1, None]
+    found = site.run(30, second)
+    assert second.token == 2
+    gaps = [later - earlier for earlier, later in pairwise(found)]
+    assert found[0] <= LEASE
+    assert max(gaps) <= 1.01
+    # Every second once, those of the gap included.
+    assert len({task_id for _, _, task_id in site.sent}) == len(site.sent) == 35
+
+
+def test_two_leaders_send_no_run_twice(site: Site) -> None:
+    first, second = site.beat(every(1)), site.beat(every(1))
+    site.run(3, first)
+    # As if its process had been stopped for longer than the lease, and went on where it was.
+    site.clock.sleep(LEASE)
+    site.run(1, second)
+    first._renew_at = first._lease_until = site.clock.passed + 100
+    first._seen = None
+    site.run(3, first, second)
+    ids = [task_id for _, _, task_id in site.sent]
+    assert len(ids) == len(set(ids))
+    assert second.token is not None
+    assert first.token is None
+
+
+def test_late_leader_is_fenced_off(site: Site) -> None:
+    first, second = site.beat(every(1)), site.beat(every(1))
+    site.run(1, first)
+    token = first.token
+    site.clock.sleep(LEASE)
+    site.run(1, second)
+    with pytest.raises(LeadershipLost, match="token"):
+        first.store.write_many([Write.of("x", 0, "{}")], token)
+
+
+def test_claimed_run_of_a_leader_that_died_is_sent_again_under_its_id(site: Site, monkeypatch: Any) -> None:
+    first = site.beat(every(10))
+    monkeypatch.setattr(first, "_confirm", lambda sent: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        site.run(11, first)
+    site.clock.sleep(LEASE)
+    site.run(1, site.beat(every(10)))
+    assert site.sent[0][2] == site.sent[1][2]
+
+
+def test_entries_that_cannot_be_sent_do_not_delay_others(site: Site) -> None:
+    entries = {name: {"task": name, "schedule": 10} for name in ("bad", "good", "refused")}
+    site.failing.update(bad=TypeError("no"), refused=OperationalError("no such exchange"))
+    assert site.run(31, site.beat(entries)) == [10, 20, 30]
+
+
+def test_outage_of_the_broker_costs_no_run_but_those_missed(site: Site) -> None:
+    beat = site.beat(every(10))
+    site.failing["t"] = OperationalError("down")
+    assert site.run(300, beat) == []
+    site.failing.clear()
+    # The run of second 10, one for all missed after it, and the next.
+    assert [at for at in site.run(15, beat) if at > 6] == [10]
+    assert len(site.sent) == 3
+    assert beat.token == 1
+
+
+def test_outage_of_the_store_does_not_stop_beat(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    beat = site.beat(every(10))
+    site.run(5, beat)
+    with monkeypatch.context() as broken:
+        broken.setattr(beat.store, "version", lambda: (_ for _ in ()).throw(OperationalError("gone")))
+        assert site.run(60, beat) == []
+    assert site.run(12, beat) == [0, 5]
+
+
+def test_clock_set_forward_makes_no_burst(site: Site) -> None:
+    beat = site.beat(every(1))
+    site.run(5, beat)
+    site.clock.step(3600)
+    assert len(site.run(5, beat)) <= 6
+
+
+def test_clock_set_back_makes_no_pause(site: Site) -> None:
+    beat = site.beat(every(1))
+    site.run(5, beat)
+    site.clock.step(-3600)
+    assert len(site.run(10, beat)) in (9, 10)
+    ids = [task_id for _, _, task_id in site.sent]
+    assert len(ids) == len(set(ids))
+
+
+def test_slow_machine_loses_no_run(site: Site) -> None:
+    beat = site.beat(every(1))
+    site.run(2, beat)
+    site.clock.sleep(5)
+    site.run(1, beat)
+    assert len(site.sent) == 8
+
+
+def test_changed_schedule_or_zone_makes_nothing_run(site: Site) -> None:
+    site.run(50, first := site.beat(every(60)))
+    first.close()
+    second = site.beat(every(45))
+    assert site.run(40, second) == []
+    second.close()
+    noon = {"e": {"task": "t", "schedule": crontab(0, 12)}}
+    site.run(10, third := site.beat(noon, timezone="Asia/Tokyo"))
+    third.close()
+    site.clock.sleep(86400 * 0.9)
+    assert site.run(10, site.beat(noon, timezone="America/New_York")) == []
+
+
+def test_entry_taken_out_and_put_back_begins_anew(site: Site) -> None:
+    for entries in (every(60), {"other": {"task": "o", "schedule": 3600}}):
+        site.run(50, beat := site.beat(entries))
+        beat.close()
+    assert site.run(50, site.beat(every(60))) == []
+
+
+def test_damaged_file_is_put_aside(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.run(15, first := site.beat(every(10)))
+    first.close()
+    with site.path.open("r+b") as file:
+        file.write(b"\0" * 2000)
+    assert site.run(15, site.beat(every(10))) == [10]
+    assert "Removing corrupted schedule file" in caplog.text
+    assert len(list(site.path.parent.glob("*.corrupt-*"))) == 1
+
+
+def test_truncated_file_is_put_aside(site: Site) -> None:
+    site.run(15, first := site.beat(every(10)))
+    first.close()
+    with site.path.open("r+b") as file:
+        file.truncate(5000)
+    assert site.run(15, site.beat(every(10))) == [10]
+
+
+def test_record_that_cannot_be_read_is_made_anew(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    site.run(5, first := site.beat(every(10)))
+    first.close()
+    store = open_store(str(site.path), "proj")
+    store.write_many(
+        [Write.of("e", store.load()["e"].revision, "{"), Write.of("odd", 0, '{"anchor": 1, "definition": {}}')]
+    )
+    store.close()
+    assert site.run(15, site.beat(every(10))) == [10]
+    assert "'odd' cannot be used" in caplog.text
+
+
+def test_idle_tick_of_many_entries_looks_at_none(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    beat = site.beat({f"e{number}": {"task": "t", "schedule": 3600} for number in range(2000)})
+    beat.tick()
+    monkeypatch.setattr(schedule, "following", lambda *args: pytest.fail("looked at an entry"))
+    assert 0 < beat.tick() <= 2
+
+
+def test_two_apps_in_one_store_do_not_meet(site: Site) -> None:
+    first = site.beat(every(10))
+    site.run(1, first)
+    other = open_store(str(site.path), "other")
+    assert other.load() == {}
+    assert other.acquire("someone", 5) == 1
+    other.close()
+
+
+# -------------------------------------------------------------------------------------------------------- edits
+
+
+def ten(**fields: Any) -> dict[str, Any]:
+    return definition_of("added", schedule(10), **fields)
+
+
+def test_added_entry_runs_within_its_interval(site: Site) -> None:
+    beat = site.beat({})
+    site.run(5, beat)
+    site.book().add("a", ten(args=[1]))
+    assert site.run(25, beat) == [10, 20]
+    site.book().remove("a")
+    assert site.run(25, beat) == []
+
+
+def test_every_kind_of_schedule_can_be_added(site: Site) -> None:
+    book = site.book()
+    at = datetime.fromtimestamp(NOON + 3, UTC)
+    book.add("once", definition_of("once", clocked(at)))
+    book.add("cron", definition_of("cron", crontab(minute=1), zone="Asia/Kolkata"))
+    assert [str(each) for each in book.line("cron").next_runs(1, NOON)] == ["2026-03-04 12:31:00+00:00"]
+    assert site.run(10, site.beat({})) == [3]
+    assert book.line("once").next_runs(3, NOON + 4) == []
+
+
+def test_pausing_and_resuming_runs_nothing_that_was_missed(site: Site) -> None:
+    beat, book = site.beat(every(10)), site.book(every(10))
+    assert site.run(15, beat) == [10]
+    book.pause("e")
+    assert not book.line("e").is_enabled
+    assert site.run(50, beat) == []
+    book.resume("e")
+    assert site.run(10, beat) == [5]
+
+
+def test_editing_makes_nothing_run(site: Site) -> None:
+    beat, book = site.beat({}), site.book()
+    book.add("a", ten())
+    site.run(9, beat)
+    book.edit("a", {"schedule": definition_of("", schedule(30))["schedule"]})
+    assert site.run(31, beat) == [30]
+    book.edit("a", {"args": [5]})
+    assert site.run(31, beat) == [29]
+
+
+def test_run_now_runs_once_and_leaves_the_rest(site: Site) -> None:
+    beat = site.beat(every(60))
+    site.run(15, beat)
+    site.book(every(60)).run("e")
+    found = site.run(50, beat)
+    assert found[0] <= 5
+    assert found[1:] == [45]
+
+
+def test_edit_during_a_run_does_not_repeat_it(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    beat, book = site.beat(every(10)), site.book(every(10))
+    plain = beat.apply_async
+
+    def edited_meanwhile(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(beat, "apply_async", plain)
+        book.run("e")
+        return plain(*args, **kwargs)
+
+    monkeypatch.setattr(beat, "apply_async", edited_meanwhile)
+    site.run(19, beat)
+    # The run of second 10, and the one asked for during it.
+    assert len(site.sent) == 2
+    assert len({task_id for _, _, task_id in site.sent}) == 2
+
+
+def test_what_cannot_be_edited_says_why(site: Site) -> None:
+    book = site.book(every(10))
+    with pytest.raises(NoSuchEntry, match="no entry 'x'"):
+        book.pause("x")
+    with pytest.raises(NoSuchEntry, match="defined in beat_schedule"):
+        book.remove("e")
+    with pytest.raises(NoSuchEntry, match="choose another"):
+        book.add("e", ten())
+    book.add("a", ten())
+    with pytest.raises(NoSuchEntry, match="already"):
+        book.add("a", ten())
+    with pytest.raises(ImproperlyConfigured, match="misfire"):
+        book.add("b", ten(misfire="sometimes"))
+    assert book.leader() is None
+    assert sorted(book.lines()) == ["a", "e"]
+    assert json.loads(json.dumps(ten())) == ten()
+
+
+def test_unknown_store_says_which_there_are() -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"mongodb.*known are: mariadb, mysql, postgresql"):
+        open_store("mongodb://localhost")
