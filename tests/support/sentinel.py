@@ -44,9 +44,9 @@ class Watched:
         Until then the old one takes writes that are lost.
         """
         before = self.primary_port()
-        wait_until(self._accepts_failover, timeout=60, what="the sentinel knows the replica", interval=0.1)
-        wait_until(lambda: self.primary_port() != before, timeout=60, what="a new primary", interval=0.05)
-        wait_until(lambda: _role(before) == b"slave", timeout=60, what="the old primary is a replica", interval=0.05)
+        wait_until(self._accepts_failover, what="the sentinel knows the replica", interval=0.1)
+        wait_until(lambda: self.primary_port() != before, what="a new primary", interval=0.05)
+        wait_until(lambda: _role(before) == b"slave", what="the old primary is a replica", interval=0.05)
 
     def primary_port(self) -> int:
         """Where the primary is, as the sentinel says."""

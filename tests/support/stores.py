@@ -49,7 +49,7 @@ def private_moto() -> Iterator[int]:
 def _process(command: Sequence[str], port: int) -> Iterator[None]:
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            wait_until(lambda: servers.answers("127.0.0.1", port), timeout=60, what=f"{command[0]} on port {port}")
+            wait_until(lambda: servers.answers("127.0.0.1", port), what=f"{command[0]} on port {port}")
             yield
         finally:
             process.terminate()

@@ -162,6 +162,7 @@ def test_messages_with_one_tag_are_told_apart(open_session: OpenSession, queue: 
         ('"text"', False),
         ("{truncated", False),
         ('{"delivery_tag": "t"', False),
+        ('{"properties": {"delivery_tag": "without end}}', False),
         ("\x00\x01", False),
     ],
 )

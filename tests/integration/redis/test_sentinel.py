@@ -9,7 +9,7 @@ import pytest
 
 from celeriac.backend import BackendOptions, ResultRecord, open_backend
 from celeriac.exceptions import OperationalError
-from tests.support import servers, wait_until
+from tests.support import PATIENCE, servers, wait_until
 from tests.support.sentinel import NAME, Watched, private_sentinel
 
 if TYPE_CHECKING:
@@ -28,13 +28,12 @@ def _open(url: str, **options: object) -> ResultBackend:
     return open_backend(url, BackendOptions(transport_options={"master_name": NAME, **options}))
 
 
-@pytest.mark.timeout(150)
 def test_results_and_waiting_clients_follow_the_primary(watched: Watched) -> None:
     worker, client = _open(watched.url), _open(watched.url)
     worker.store_many([ResultRecord("before", "SUCCESS", 1)])
-    assert [record.result for record in client.watch(["before"], timeout=10)] == [1]
+    assert [record.result for record in client.watch(["before"], timeout=PATIENCE)] == [1]
     got: list[ResultRecord] = []
-    waiting = threading.Thread(target=lambda: got.extend(client.watch(["after"], timeout=60)))
+    waiting = threading.Thread(target=lambda: got.extend(client.watch(["after"], timeout=4 * PATIENCE)))
     waiting.start()
 
     watched.fail_over()
@@ -46,8 +45,8 @@ def test_results_and_waiting_clients_follow_the_primary(watched: Watched) -> Non
             return False
         return True
 
-    wait_until(stored, timeout=60, what="results are stored in the new primary")
-    waiting.join(70)
+    wait_until(stored, what="results are stored in the new primary")
+    waiting.join(4 * PATIENCE)
     assert [record.result for record in got] == [2]
     assert set(client.load_many(["before", "after"])) == {"before", "after"}
     worker.close()

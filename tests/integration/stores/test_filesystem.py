@@ -12,7 +12,7 @@ from celeriac.backend import BackendOptions, ResultRecord, open_backend
 from celeriac.backend.kv import watcher
 from celeriac.backend.kv.filesystem import FilesystemDriver
 from celeriac.exceptions import BackendStoreError, OperationalError
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,11 +62,11 @@ def test_a_waiting_client_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     news = FilesystemDriver(tmp_path)._news_directory()
     assert news is not None
     got: list[ResultRecord] = []
-    thread = threading.Thread(target=lambda: got.extend(client.watch(["t"], timeout=15)))
+    thread = threading.Thread(target=lambda: got.extend(client.watch(["t"], timeout=PATIENCE)))
     thread.start()
     wait_until(lambda: list(news.iterdir()), what="the client listens")
     worker.store_many([ResultRecord("t", "SUCCESS", 1)])
-    thread.join(20)
+    thread.join(PATIENCE)
     assert [record.result for record in got] == [1]
     assert list(news.iterdir()) == []
     worker.close()

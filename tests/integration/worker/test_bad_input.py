@@ -171,6 +171,7 @@ RAW: dict[str, bytes] = {
     "delivery info of another type": b'{"body": "W10=", "headers": {}, "properties": {"delivery_info": 5}}',
     "nested too deeply": b'{"body": ' + b"[" * 100_000,
     "not a number": b'{"body": NaN, "headers": {}, "properties": {}}',
+    "tag without an end": b'{"body": "W10=", "headers": {}, "properties": {"delivery_tag": "abc}}',
     "truncated": b'{"body": "W10=", "headers": {"task": "add", "id": "x"}, "proper',
 }
 

@@ -176,7 +176,7 @@ def test_body_of_64_megabytes_runs_and_the_next_task_too(shared: Workshop) -> No
         with pytest.raises(ImproperlyConfigured, match="max_allowed_packet"):
             shared.task("size").delay("x" * (64 * 1024 * 1024))
         return
-    result = shared.task("size").apply_async(("x" * (64 * 1024 * 1024),), argsrepr="(...)")
+    result = shared.task("size").apply_async(("x" * (64 * 1024 * 1024),), argsrepr="(...)", timeout=PATIENCE)
     assert result.get(timeout=PATIENCE) == 64 * 1024 * 1024
     assert shared.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
 

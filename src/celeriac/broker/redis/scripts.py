@@ -214,7 +214,7 @@ for i = 1, n do
   if object then
     local at = string.find(text, '"delivery_tag": "', -64, true)
     if at then
-      tag = string.sub(text, at + 17, string.find(text, '"', at + 17, true) - 1)
+      tag = string.match(text, '^([^"]*)"', at + 17)
     else
       for found in string.gmatch(text, '"delivery_tag"%s*:%s*"([^"]*)"') do tag = found end
     end
