@@ -171,6 +171,9 @@ class Context:
     stamped_headers: list[str] | None = None
     stamps: dict[str, Any] | None = None
 
+    #: Called with the task, this request and the `Retry` before the next attempt is published.
+    _before_retry: Callable[[Any, Context, Any], None] | None = None
+
     _protected = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -184,7 +184,7 @@ class Retry(TaskPredicate):
         exc: The exception that caused the retry.
         when: Seconds from now, or the datetime of the next attempt.
         is_eager: True inside an eager call.
-        sig: Signature of the next attempt (eager mode only).
+        sig: Signature of the next attempt, if `Task.retry` made it.
     """
 
     def __init__(

@@ -50,6 +50,8 @@ def retry_task(
     sig = task.signature_from_request(request, args, kwargs, **extra)
     outcome = Retry(exc=exc, when=eta or countdown, is_eager=request.is_eager, sig=sig)
     if not request.is_eager:
+        if request._before_retry is not None:
+            request._before_retry(task, request, outcome)
         try:
             sig.apply_async()
         except Exception as failure:

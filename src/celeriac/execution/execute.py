@@ -152,6 +152,7 @@ class Executor:
             correlation_id=job.properties.get("correlation_id"),
             reply_to=job.properties.get("reply_to"),
             headers=custom_headers(headers),
+            _before_retry=self.store_retry,
         )
         return Execution(task, request, args, kwargs)
 
@@ -233,7 +234,8 @@ class Executor:
 
     def _record(self, run: Execution) -> None:
         """Queue the record; store it at once when someone is about to look."""
-        if not self._wants_record(run):
+        if not self._wants_record(run) or (run.kind == RETRIED and run.value.sig is not None):
+            # What `Task.retry` published was stored before that.
             return
         # A retry is stored as its reason, which may be None; that it is one says the state.
         value = run.value.exc if run.kind == RETRIED else run.value
@@ -275,6 +277,13 @@ class Executor:
             extra["stamped_headers"] = request.stamped_headers
             extra.update(request.stamps or {})
         return extra
+
+    def store_retry(self, task: Any, request: Context, retry: Retry) -> None:
+        """Store that a task is retried, before the next attempt is published: else it might end before that."""
+        einfo = ExceptionInfo.from_exception(retry)
+        run = Execution(task, request, request.args, request.kwargs, RETRIED, states.RETRY, retry, einfo)
+        if self._wants_record(run):
+            self._store_now(run, states.RETRY, retry.exc)
 
     def _store_now(self, run: Execution, state: str, value: Any) -> None:
         store_records(run.task.backend, [self._make_record(run, state, value)])
