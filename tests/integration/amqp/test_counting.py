@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from celeriac.broker import BrokerSession, Queue
     from celeriac.drivers.amqp import Channel
+    from celeriac.testing.contracts import BrokerUnderTest
     from tests.integration.amqp.proxy import Proxy
 
 _HOLDER = """
@@ -159,3 +160,25 @@ def test_a_blocked_broker_does_not_keep_back_what_it_cannot_count(
     assert (got.deliveries, got.redelivered) == (2, True)
     session.ack_many([got], confirm=True)
     session.close()
+
+
+def test_messages_that_were_never_handed_out_are_not_counted_when_a_connection_breaks(
+    subject: BrokerUnderTest, opened: Callable[..., BrokerSession], queue: Queue
+) -> None:
+    """What a worker has not seen cannot have ended it."""
+    broker, count = subject.broker(), 20
+    session = broker.connect()
+    session.consume([queue])
+    assert session.fetch(limit=count, wait=0) == []
+    publisher = opened()
+    publisher.publish_many([publication(queue, b"%d" % number) for number in range(count)])
+    until(lambda: depth(publisher, queue) == 0 and depth(session, queue) == count, what="all arrived")
+    (seen,) = fetch_count(session, 1, limit=1)
+    session._link.connection.abort()
+    session.close()
+    continued = broker.connect(resume=session)
+    continued.consume([queue])
+    found = fetch_count(continued, count)
+    continued.close()
+    counts = {delivery.message.body: delivery.deliveries for delivery in found}
+    assert counts == {b"%d" % number: 1 for number in range(count)} | {seen.message.body: 2}

@@ -91,4 +91,7 @@ class AMQPBroker:
             link.connect(time.monotonic() + limit)
         except AMQPError as error:
             raise as_connect_failure(error, self._params.address) from error
-        return AMQPSession(link, self._settings)
+        session = AMQPSession(link, self._settings)
+        if isinstance(resume, AMQPSession):
+            session.continue_from(resume)
+        return session

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from celeriac.broker.amqp.envelope import needs_count, read_delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from typing import Any
 
     from celeriac.broker.topology import Queue
     from celeriac.drivers.amqp import Channel
@@ -260,6 +261,13 @@ class Consumption:
                 each.counted.clear()
                 each.arrived.clear()
         return found
+
+    def waiting_headers(self) -> Iterator[Mapping[str, Any]]:
+        """The headers of what arrived and was not handed out."""
+        for each in self._queues:
+            yield from (raw.headers for raw in each.arrived)
+            yield from (delivery.message.headers for delivery in each.counted)
+        yield from (raw.headers for raw, _ in self._returned)
 
     def arrived(self, queue: str) -> int:
         """How many messages of a queue arrived and were not handed out."""

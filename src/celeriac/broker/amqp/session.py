@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from celeriac.broker.amqp import dead_letters, delay
 from celeriac.broker.amqp.consuming import Consumption
+from celeriac.broker.amqp.counting import Counting
 from celeriac.broker.amqp.envelope import copy_headers, copy_properties, without_deaths
 from celeriac.broker.amqp.publishing import PAGE, Publishing, SessionSettings
 from celeriac.broker.base import next_session_id
@@ -48,7 +49,12 @@ class AMQPSession:
         self._publish_timeout = settings.publish_timeout
         self._publishing = Publishing(link, settings)
         self._consumption: Consumption | None = None
+        self._counting = Counting()
         self._closed = self._has_dead_queue = False
+
+    def continue_from(self, old: AMQPSession) -> None:
+        """Learn from a session whose connection broke what it had not handed out."""
+        self._counting.continue_from(old._counting, old._consumption.waiting_headers() if old._consumption else ())
 
     # --- publishing
 
@@ -94,6 +100,7 @@ class AMQPSession:
                 if not more:
                     break
                 found += more
+            self._counting.hand_out(found)
             return found
         except AMQPError as error:
             raise _lost(error) from error
@@ -119,7 +126,12 @@ class AMQPSession:
         if consumption.channel.cancelled:
             self._resume(consumption)
         consumption.collect()
-        returned = consumption.take_returned()
+        returned = []
+        for delivery in consumption.take_returned():
+            if self._counting.is_spared(delivery.message.headers):
+                consumption.return_counted(delivery)
+            else:
+                returned.append(delivery)
         for start in range(0, len(returned), PAGE):
             self._count(consumption, returned[start : start + PAGE])
         return seen
@@ -132,6 +144,7 @@ class AMQPSession:
         """
         refused: Sequence[int] = range(len(returned))
         if self._link.connection.blocked is None:
+            self._counting.charge(returned)
             refused = self._publish_copies(consumption, returned, self._copies(returned, charge=True))
         for position in refused:
             delivery = returned[position]
