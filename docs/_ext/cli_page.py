@@ -27,6 +27,7 @@ COMMANDS = (
     "list",
     "list queues",
     "purge",
+    "release",
     "report",
 )
 

@@ -6,10 +6,14 @@ import json
 import os
 import subprocess
 import sys
+import time
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from celeriac.broker import Queue, open_broker
+from celeriac.message import Destination, Message, Publication
 from tests.support import PATIENCE
 from tests.support.servers import free_port
 
@@ -69,6 +73,24 @@ def test_messages_are_counted_and_purged(
     assert json.loads(done.stdout) == {"queues": {unique_name: 3}, "total": 3}
     done = celeriac("purge", "-f", "-Q", unique_name, **variables)
     assert (done.returncode, done.stdout) == (0, "No messages purged from 1 queue.\n")
+
+
+def test_delayed_messages_are_released(celeriac: Run, redis_url: str, unique_name: str) -> None:
+    # Without an ETA of its own a message is delayed although no worker is there.
+    queue = Queue(unique_name)
+    message = Message(b"[[], {}, {}]", "application/json", "utf-8", {"id": "a", "task": "x"}, {})
+    with closing(open_broker(redis_url).connect()) as session:
+        session.publish_many([Publication(message, Destination("", queue.name, queue), time.time() + 100)])
+    done = celeriac("-b", redis_url, "release", "-Q", unique_name, "--json")
+    assert json.loads(done.stdout) == {"queues": {unique_name: 1}, "total": 1}
+    done = celeriac("-b", redis_url, "release", "-Q", unique_name)
+    assert (done.returncode, done.stdout) == (0, "Released 0 delayed messages to 0 queues.\n")
+
+
+def test_other_brokers_have_nothing_to_release(celeriac: Run) -> None:
+    done = celeriac("-b", "sqlite:///queue.db", "release")
+    assert done.returncode == 0
+    assert done.stdout.startswith("Nothing to release: sqlite:///")
 
 
 def test_purge_of_a_queue_that_does_not_exist_finds_nothing(celeriac: Run, amqp_url: str, unique_name: str) -> None:

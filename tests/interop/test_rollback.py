@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from celeriac.broker import open_broker
+from celeriac.broker.base import DelayReleasing
 from tests.interop.fleet import CELERIAC, CELERY, LIBRARIES, other
 from tests.support import wait_until
 
@@ -99,3 +101,17 @@ def test_workers_exchange_places_without_loss(own_fleet: Fleet) -> None:
     own_fleet.start_worker(CELERIAC, queue=queue)
     own_fleet.client(CELERIAC)("outcomes", ids)
     assert own_fleet.ledger.by_id("nap") == dict.fromkeys(ids, 1)
+
+
+def test_released_delays_are_held_by_celery(make_fleet: Callable[..., Fleet], redis_database: str) -> None:
+    fleet = make_fleet(broker_url=redis_database, result_backend=redis_database)
+    queue = f"{fleet.prefix}.released"
+    worker = fleet.start_worker(CELERIAC, queue=queue)
+    ids = fleet.client(CELERIAC)("send_copies", "echo", 3, "late", queue=queue, countdown=20)
+    worker.stop()
+    with contextlib.closing(open_broker(redis_database).connect()) as session:
+        assert isinstance(session, DelayReleasing)
+        assert session.release_delayed() == {queue: 3}
+    holder = fleet.start_worker(CELERY, queue=queue)
+    wait_until(lambda: holder.log.count("] received") == 3, what="Celery has them")
+    assert fleet.client(CELERY)("outcomes", ids) == ["late"] * 3

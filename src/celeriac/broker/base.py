@@ -10,7 +10,7 @@ whose lease ran out is a no-op: another worker may hold it by then.
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from celeriac.utils.dataclass import dataclass, field
 
@@ -112,6 +112,22 @@ class Broker(Protocol):
         Raises:
             SessionRefused: Credentials or permissions are wrong.
             OperationalError: The broker cannot be reached in time.
+        """
+        ...
+
+
+@runtime_checkable
+class DelayReleasing(Protocol):
+    """A session of a broker whose delayed messages only we bring back, and that can leave them to others."""
+
+    def release_delayed(self, queues: Sequence[str] | None = None) -> dict[str, int]:
+        """Move delayed messages to their queues at once, each with an ETA that tells its consumer to hold it.
+
+        Args:
+            queues: Names of queues; None is every queue that has any.
+
+        Returns:
+            How many messages were moved, by queue.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""Commands around tasks and queues: ``call``, ``result``, ``purge``, ``list`` and ``report``."""
+"""Commands around tasks and queues: ``call``, ``result``, ``purge``, ``release``, ``list`` and ``report``."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from celeriac import states
 from celeriac.app.report import facts, render
+from celeriac.broker.base import DelayReleasing
 from celeriac.cli.errors import EX_FAILURE, Unreachable
 from celeriac.cli.find_app import import_tasks
 from celeriac.cli.options import (
@@ -209,6 +210,31 @@ def purge(
         state.echo(f"Purged {_count(total, 'message')} from {_count(len(names), 'known task queue')}.")
     else:
         state.echo(f"No messages purged from {_count(len(names), 'queue')}.")
+
+
+@command(
+    "release",
+    examples=(
+        ("celeriac -A proj release", "before Celery's workers take over on Redis"),
+        ("celeriac -A proj release -Q images,mail --json", "two queues, for scripts"),
+    ),
+    epilog="For going back to Celery: on Redis, only Celeriac's workers bring delayed messages back. Stop them first: "
+    "they would delay the messages again. Other brokers need nothing of the kind.",
+)
+@option("-Q", "--queues", type=COMMA_SEPARATED_LIST, metavar="QUEUES", help="Only these queues. Default: all.")
+@json_option("the number of messages by queue")
+@click.pass_obj
+def release(state: State, /, queues: list[str] | None, as_json: bool) -> None:
+    """Move delayed messages to their queues, where Celery's workers hold them until they are due."""
+    with broker_session(state.app) as session:
+        counts = session.release_delayed(queues) if isinstance(session, DelayReleasing) else None
+    total = sum((counts or {}).values())
+    if as_json:
+        print_json({"queues": counts or {}, "total": total})
+    elif counts is None:
+        state.echo(f"Nothing to release: {state.app.broker_for_read.url} needs no worker to bring messages back.")
+    else:
+        state.echo(f"Released {_count(total, 'delayed message')} to {_count(len(counts), 'queue')}.")
 
 
 def _count(number: int, noun: str) -> str:

@@ -51,6 +51,7 @@ COMMANDS = {
     "call": Entry("celeriac.cli.admin:call", "Call a task by name and print its id.", "Tasks and results"),
     "result": Entry("celeriac.cli.admin:result", "Wait for the result of a task and print it.", "Tasks and results"),
     "list": Entry("celeriac.cli.admin:list_", "List tasks, queues or bindings.", "Queues"),
+    "release": Entry("celeriac.cli.admin:release", "Leave delayed messages to Celery's workers.", "Queues"),
     "purge": Entry("celeriac.cli.admin:purge", "Delete the messages that wait in queues.", "Queues"),
     "report": Entry("celeriac.cli.admin:report", "Print versions and settings, for a bug report.", "Diagnostics"),
 }

@@ -34,6 +34,11 @@ class Broadcast:
     envelope: bytes
 
 
+def escape_glob(text: str) -> str:
+    """A pattern of Redis that matches a text only."""
+    return text.translate(_GLOB)
+
+
 class Consumption:
     """The queues a session consumes.
 
@@ -82,7 +87,7 @@ def _channel_patterns(queues: Sequence[Queue], layout: Layout) -> Mapping[bytes,
         for bound in queue.all_bindings:
             if bound.exchange.type != "fanout":
                 continue
-            name = bound.exchange.name.translate(_GLOB)
+            name = escape_glob(bound.exchange.name)
             patterns = [layout.channel_pattern(name, bound.routing_key)]
             if not bound.routing_key and layout.fanout_patterns:
                 patterns.append(f"{patterns[0]}/*")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import uuid
 from binascii import a2b_base64, b2a_base64
+from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any
@@ -166,6 +167,11 @@ class Layout:
         suffix = self.suffix(priority).encode()
         return b"%d:%b%b" % (len(suffix), suffix, envelope)
 
+    def read_delayed_member(self, member: bytes) -> tuple[bytes, bytes]:
+        """The suffix of the list and the envelope, of a member of such a set."""
+        size, _, rest = member.partition(b":")
+        return rest[: int(size)], rest[int(size) :]
+
     @property
     def exchanges(self) -> str:
         """Hash: exchange to its type, which kombu keeps nowhere."""
@@ -262,6 +268,24 @@ def encode_envelope(message: Message, exchange: str, routing_key: str, tag: str)
             text.encode("ascii"),
         )
     )
+
+
+def with_eta(raw: bytes, due: float) -> bytes:
+    """An envelope with the header ``eta``, by which Celery's workers hold a message; as it is when it has one.
+
+    Args:
+        raw: The envelope; what cannot be read is returned as it is.
+        due: Unix time.
+    """
+    try:
+        envelope = loads_json(raw)
+        headers = envelope["headers"]
+        if headers.get("eta") is None:
+            headers["eta"] = datetime.fromtimestamp(due, UTC).isoformat()
+            return dumps_json(envelope)
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError, OverflowError):
+        pass
+    return raw
 
 
 class MalformedEnvelope(ValueError):

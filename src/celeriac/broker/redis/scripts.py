@@ -532,6 +532,23 @@ return 0
 """,
 )
 
+# UNDELAY: move messages from a delayed set to the lists.
+#   KEYS[1] delayed set.  ARGV: of each message its member of the set, the list, and the envelope to put there.
+#   Returns how many were still delayed.
+UNDELAY = Script(
+    "undelay",
+    """
+local moved = 0
+for i = 1, #ARGV, 3 do
+  if redis.call('ZREM', KEYS[1], ARGV[i]) == 1 then
+    redis.call('LPUSH', ARGV[i + 1], ARGV[i + 2])
+    moved = moved + 1
+  end
+end
+return moved
+""",
+)
+
 # PUBLISH: route one message through a named exchange.
 #   KEYS[1] binding set, KEYS[2] types of exchanges, KEYS[3] sessions.  ARGV: exchange, its type or '' to look it up,
 #   routing key, channel of a fanout exchange, key prefix, separator, suffix of the priority step, queue to use when

@@ -18,10 +18,12 @@ from celeriac.broker.redis.client import Client
 from celeriac.broker.redis.consuming import (
     Broadcast,
     Consumption,
+    escape_glob,
     read_broadcast,
     read_claims,
     read_dead_letter,
 )
+from celeriac.broker.redis.layout import with_eta
 from celeriac.broker.redis.publishing import Outbox, Publishing
 from celeriac.drivers.resp import Push, ReplyError, RespConnection, pack_command
 from celeriac.exceptions import (
@@ -551,6 +553,32 @@ class RedisSession:
         self._check_open()
         keys = [self._layout.delayed(queue), *self._layout.lists(queue)]
         return int(self._client.script(scripts.PURGE, len(keys), *keys))
+
+    def release_delayed(self, queues: Sequence[str] | None = None) -> dict[str, int]:
+        self._check_open()
+        chosen = self._delayed_queues() if queues is None else list(queues)
+        return {queue: count for queue in chosen if (count := self._release_delayed(queue))}
+
+    def _delayed_queues(self) -> list[str]:
+        prefix, cursor = self._layout.delayed(""), b"0"
+        found: set[str] = set()
+        while True:
+            cursor, keys = self._client.command("SCAN", cursor, "MATCH", f"{escape_glob(prefix)}*", "COUNT", PAGE)
+            found |= {key.decode()[len(prefix) :] for key in keys}
+            if cursor == b"0":
+                return sorted(found)
+
+    def _release_delayed(self, queue: str) -> int:
+        layout, key, moved = self._layout, self._layout.delayed(queue), 0
+        plain = f"{layout.prefix}{queue}".encode()
+        while page := self._client.command("ZRANGE", key, 0, PAGE - 1, "WITHSCORES"):
+            arguments: list[str | bytes] = []
+            # RESP3 has pairs, RESP2 a flat list.
+            for member, due in page if type(page[0]) is list else zip(page[::2], page[1::2], strict=True):
+                suffix, envelope = layout.read_delayed_member(member)
+                arguments += (member, plain + suffix, with_eta(envelope, float(due)))
+            moved += self._client.script(scripts.UNDELAY, 1, key, *arguments)
+        return moved
 
     def depths(self, queues: Sequence[str]) -> dict[str, int]:
         self._check_open()
