@@ -15,6 +15,7 @@ from celeriac.drivers.amqp import methods as m
 from celeriac.drivers.amqp.codec import decode_table, encode_table, shortstr
 from celeriac.drivers.amqp.errors import EncodeError, FrameError
 from celeriac.drivers.amqp.frames import Delivery, Event, FrameParser, Method
+from celeriac.drivers.amqp.layouts import Layouts
 from celeriac.drivers.amqp.properties import decode_properties, encode_properties
 
 any_text = st.text(st.characters(), max_size=400)
@@ -74,6 +75,60 @@ def test_tables_survive_a_round_trip_with_their_types(table: dict[str, Any]) -> 
 @given(properties, st.none() | tables)
 def test_properties_survive_a_round_trip(given: dict[str, Any], headers: dict[str, Any] | None) -> None:
     assert decode_properties(encode_properties(given, headers)) == (given, headers or {})
+
+
+@given(st.lists(st.tuples(properties, st.none() | tables), min_size=1, max_size=3), st.data())
+def test_content_headers_mean_the_same_whatever_was_seen_before(
+    kinds: list[tuple[dict[str, Any], dict[str, Any] | None]], data: st.DataObject
+) -> None:
+    layouts = Layouts()
+    for _ in range(8):
+        given, headers = data.draw(st.sampled_from(kinds))
+        encoded = bytearray(encode_properties(given, headers))
+        for _ in range(data.draw(st.integers(0, 2))):
+            encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
+        try:
+            expected = decode_properties(bytes(encoded))
+        except FrameError:
+            with pytest.raises(FrameError):
+                layouts.decode(bytes(encoded))
+            continue
+        found = layouts.decode(bytes(encoded))
+        assert repr(found) == repr(expected)
+        for value in found[1].values():
+            if isinstance(value, list | dict):
+                value.clear()  # what the receiver does to its message is nobody else's business
+
+
+def test_content_headers_that_differ_in_texts_share_a_layout(monkeypatch: pytest.MonkeyPatch) -> None:
+    layouts = Layouts()
+    encoded = [
+        encode_properties(
+            {"correlation_id": f"{number:05}", "priority": 3}, {"id": f"{number:05}", "limits": [None, 1]}
+        )
+        for number in range(5)
+    ]
+    expected = [decode_properties(each) for each in encoded]
+    assert [layouts.decode(each) for each in encoded[:2]] == expected[:2]
+    monkeypatch.setattr("celeriac.drivers.amqp.layouts.decode_properties", None)
+    found = [layouts.decode(each) for each in encoded[2:]]
+    assert found == expected[2:]
+    assert found[0][1]["limits"] is not found[1][1]["limits"]
+
+
+def test_a_length_at_which_content_headers_differ_is_given_up() -> None:
+    layouts = Layouts()
+    encoded = [encode_properties({}, {"a": number}) for number in range(200)]
+    assert [layouts.decode(each) for each in encoded] == [decode_properties(each) for each in encoded]
+    assert set(layouts._by_length.values()) == {None}
+
+
+def test_the_number_of_remembered_lengths_is_bounded() -> None:
+    layouts = Layouts()
+    for length in [*range(300), *range(300)]:
+        layouts.decode(encode_properties({}, {"a": "x" * length}))
+    assert len(layouts._seen) <= 256
+    assert len(layouts._by_length) <= 256
 
 
 @given(st.binary(max_size=200))

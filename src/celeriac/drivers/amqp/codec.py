@@ -287,13 +287,14 @@ def read_table(data: bytes, text: str, plain: bool, pos: int, end: int) -> dict[
             table[key] = data[pos + 1] != 0
             pos += 2
         else:
-            table[key], pos = _read_value(data, text, plain, pos)
+            table[key], pos = read_value(data, text, plain, pos)
     if pos != end:
         raise FrameError(f"field table runs {pos - end} bytes past its end")
     return table
 
 
-def _read_value(data: bytes, text: str, plain: bool, pos: int) -> tuple[Any, int]:
+def read_value(data: bytes, text: str, plain: bool, pos: int) -> tuple[Any, int]:
+    """Read one value that begins with its type at ``pos``; returns it and where it ends."""
     tag = data[pos]
     if tag == 86:
         return None, pos + 1
@@ -324,7 +325,7 @@ def _read_value(data: bytes, text: str, plain: bool, pos: int) -> tuple[Any, int
 def _read_array(data: bytes, text: str, plain: bool, pos: int, end: int) -> list[Any]:
     items: list[Any] = []
     while pos < end:
-        item, pos = _read_value(data, text, plain, pos)
+        item, pos = read_value(data, text, plain, pos)
         items.append(item)
     if pos != end:
         raise FrameError(f"field array runs {pos - end} bytes past its end")

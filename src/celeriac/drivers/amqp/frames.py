@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from celeriac.drivers.amqp.codec import DECODE_FAILURES, read_shortstr
 from celeriac.drivers.amqp.errors import FrameError
+from celeriac.drivers.amqp.layouts import Layouts
 from celeriac.drivers.amqp.methods import (
     BASIC_ACK,
     BASIC_DELIVER,
@@ -21,7 +22,6 @@ from celeriac.drivers.amqp.methods import (
     decode_arguments,
     method_name,
 )
-from celeriac.drivers.amqp.properties import decode_properties
 
 _frame_start = Struct(">BHI").unpack_from
 _read_u32 = Struct(">I").unpack_from
@@ -117,6 +117,7 @@ class FrameParser:
         self._have = 0
         self._need = FRAME_OVERHEAD
         self._contents: dict[int, _Content] = {}
+        self._layouts = Layouts()
         self._consumer_tags: dict[bytes, str] = {}
         self._places: dict[bytes, tuple[str, str]] = {}
 
@@ -147,7 +148,7 @@ class FrameParser:
     # One loop on purpose: a call per frame would add a third to the cost of a message.
     def _parse(self, data: bytes, events: list[Event]) -> int:  # noqa: C901, PLR0915
         """Parse whole frames; returns where the first incomplete one starts and notes how much it needs."""
-        contents = self._contents
+        contents, decode = self._contents, self._layouts.decode
         limit = len(data)
         pos = 0
         while limit - pos >= FRAME_OVERHEAD:
@@ -177,7 +178,7 @@ class FrameParser:
                     raise FrameError(f"content header on channel {channel} without a method before it")
                 _class, _weight, left = _content_start(data, payload)
                 delivery = content.delivery
-                delivery.properties, delivery.headers = decode_properties(data[payload + 12 : end])
+                delivery.properties, delivery.headers = decode(data[payload + 12 : end])
                 content.left = left
                 if not left:
                     delivery.body = b""

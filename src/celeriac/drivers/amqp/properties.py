@@ -22,7 +22,7 @@ from celeriac.drivers.amqp.errors import EncodeError, FrameError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["PROPERTIES", "decode_properties", "encode_properties"]
+__all__ = ["PROPERTIES", "decode_properties", "encode_properties", "read_plan"]
 
 _U64 = Struct(">Q")
 _read_size = Struct(">I").unpack_from
@@ -115,7 +115,8 @@ def _encode_timestamp(value: object) -> bytes:
 
 
 @lru_cache(maxsize=4096)
-def _read_plan(flags: int) -> tuple[tuple[str, str], ...]:
+def read_plan(flags: int) -> tuple[tuple[str, str], ...]:
+    """Name and kind of each property that some flags announce, in order."""
     unknown = flags & 0x0003
     if unknown:
         raise FrameError(f"content header has unknown property flags {unknown:#x}")
@@ -143,7 +144,7 @@ def _read_properties(data: bytes) -> tuple[dict[str, Any], dict[str, Any]]:
     text = str(data, "latin-1")
     plain = data[2:].isascii()
     pos = 2
-    for name, kind in _read_plan(_read_flags(data, 0)[0]):
+    for name, kind in read_plan(_read_flags(data, 0)[0]):
         if kind == "s" or kind == "n":
             start = pos + 1
             pos = start + data[pos]
