@@ -205,7 +205,7 @@ class RedisBackend(WatchedResults):
         watcher = self._watch
         if watcher is None or self._watch_pid != os.getpid():
             # After a fork the parent's lock may be held for ever, and its connection is not ours.
-            watcher = self._watch = Watcher(self._params)
+            watcher = self._watch = Watcher(self._params, lambda keys: self._command("MGET", *keys))
             self._watch_pid = os.getpid()
         return watcher
 

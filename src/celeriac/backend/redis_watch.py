@@ -16,12 +16,13 @@ from celeriac.drivers.resp import Push, ReplyError, RespConnection, pack_command
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost, SessionRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from celeriac.drivers.resp_params import RespParams
 
 #: Keys in one command.
 _PAGE = 1000
+_CAREFUL_PAGE = 100
 #: Seconds to try to reach the server again after the connection broke.
 RECONNECT_FOR = 30.0
 _FOREVER = float("inf")
@@ -34,16 +35,18 @@ class Waiter:
         keys: Keys that are watched, or soon will be.
         unasked: Those of them that are still to be subscribed to and read.
         is_asking: A question is on its way; the next goes out when it is answered.
+        unread: Pages of keys that are subscribed to, and have to be read on another connection.
         news: Pairs of key and payload that have come.
         woken: `Watcher.wake` was called, and no wait has returned since.
     """
 
-    __slots__ = ("_signal", "is_asking", "keys", "news", "unasked", "woken")
+    __slots__ = ("_signal", "is_asking", "keys", "news", "unasked", "unread", "woken")
 
     def __init__(self) -> None:
         self.keys: dict[bytes, None] = {}
         self.unasked: deque[bytes] = deque()
         self.is_asking = False
+        self.unread: deque[Sequence[bytes]] = deque()
         self.news: deque[tuple[bytes, bytes]] = deque()
         self.woken = False
         self._signal: threading.Event | None = None
@@ -66,10 +69,12 @@ class Watcher:
 
     Args:
         params: Where the server is.
+        read: Reads values on another connection.
     """
 
-    def __init__(self, params: RespParams) -> None:
+    def __init__(self, params: RespParams, read: Callable[[Sequence[bytes]], Sequence[bytes | None]]) -> None:
         self._params = params
+        self._read_apart = read
         # Guards everything below, and every use of the connection but waiting for it to become readable.
         self._lock = threading.Lock()
         self._connection: RespConnection | None = None
@@ -78,6 +83,9 @@ class Watcher:
         self._watching: dict[bytes, list[Waiter]] = {}
         #: Whose question each reply on its way answers, and the keys it asked for.
         self._asked: deque[tuple[Waiter, Sequence[bytes]]] = deque()
+        #: The server gave up a connection of those who wait. It does so when more than 32 MB (its setting
+        #: client-output-buffer-limit) are on their way to a subscriber, so that values are read apart from now on.
+        self._is_careful = False
         self._reader: Waiter | None = None
         self._idle: list[Waiter] = []
         #: Waiters given up. The garbage collector may do so while this very thread holds the lock.
@@ -125,12 +133,18 @@ class Watcher:
                     news = list(waiter.news)
                     waiter.news.clear()
                     return news
-                reads = self._reader is None
+                page = waiter.unread.popleft() if waiter.unread else None
+                reads = page is None and self._reader is None
                 if reads:
                     self._reader = waiter
-                else:
+                elif page is None:
                     event = waiter.prepare()
                     self._idle.append(waiter)
+            if page is not None:
+                found = zip(page, self._read_apart(page), strict=True)
+                if news := [(key, value) for key, value in found if value is not None]:
+                    return news
+                continue
             # From here on `wake` ends the wait; what came before is seen now.
             if waiter.woken or time.monotonic() >= deadline:
                 waiter.woken = False
@@ -166,6 +180,7 @@ class Watcher:
                 while self._given_up:
                     waiter = self._given_up.popleft()
                     self._waiters.pop(waiter, None)
+                    self._is_careful = self._is_careful and bool(self._waiters)
                     self._unsubscribe(self._forget(waiter, waiter.keys))
             finally:
                 self._lock.release()
@@ -233,6 +248,7 @@ class Watcher:
         self._watching.clear()
         for waiter in self._waiters:
             waiter.unasked = deque(waiter.keys)
+            waiter.unread.clear()
             self._ask(connection, waiter)
         self._connection = connection
 
@@ -243,7 +259,8 @@ class Watcher:
         number of keys, and other clients of the server get their turn.
         """
         page: list[bytes] = []
-        while waiter.unasked and len(page) < _PAGE:
+        size = _CAREFUL_PAGE if self._is_careful else _PAGE
+        while waiter.unasked and len(page) < size:
             key = waiter.unasked.popleft()
             if key in waiter.keys:
                 page.append(key)
@@ -255,7 +272,8 @@ class Watcher:
             self._watching.setdefault(key, []).append(waiter)
         self._asked.append((waiter, page))
         subscribe = pack_command(("SUBSCRIBE", *new)) if new else b""
-        connection.send(subscribe + pack_command(("MGET", *page)), time.monotonic() + self._params.timeout)
+        ask = ("PING",) if self._is_careful else ("MGET", *page)
+        connection.send(subscribe + pack_command(ask), time.monotonic() + self._params.timeout)
 
     def _take_in(self, connection: RespConnection, items: Sequence[object]) -> None:
         for item in items:
@@ -266,11 +284,14 @@ class Watcher:
                         waiter.signal()
             elif isinstance(item, ReplyError):
                 raise refine(item, f"Redis at {self._params.address} refused to be watched")
-            elif isinstance(item, list) and self._asked:
+            elif self._asked:
                 waiter, keys = self._asked.popleft()
-                found = [(key, value) for key, value in zip(keys, item, strict=True) if value is not None]
-                waiter.news.extend(found)
-                if found:
+                if isinstance(item, list):
+                    found = [(key, value) for key, value in zip(keys, item, strict=True) if value is not None]
+                    waiter.news.extend(found)
+                else:
+                    waiter.unread.append(keys)
+                if waiter.news or waiter.unread:
                     waiter.signal()
                 if waiter in self._waiters:
                     self._ask(connection, waiter)
@@ -304,6 +325,7 @@ class Watcher:
         while True:
             try:
                 with self._locked():
+                    self._is_careful = bool(self._waiters)
                     self._connect(deadline)
                 return
             except SessionRefused:

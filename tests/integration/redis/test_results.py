@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import threading
 import time
+import tracemalloc
 import uuid
 import warnings
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac.backend import BackendOptions, ResultRecord
+from celeriac.backend.notifier import stop_lingering
 from celeriac.backend.redis import RedisBackend
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, TimeoutError
+from celeriac.result import AsyncResult, ResultSet
 from tests.support import PATIENCE, SLACK, servers, wait_until
 
 if TYPE_CHECKING:
@@ -310,3 +314,116 @@ def test_a_closed_backend_leaves_no_connection(open_backend: OpenBackend, server
     clients = len(server.execute("CLIENT", "LIST").splitlines())
     backend.close()
     wait_until(lambda: len(server.execute("CLIENT", "LIST").splitlines()) == clients - 2)
+
+
+# --- coroutines, large groups, large results
+
+
+def test_awaiting_leaves_nothing_subscribed(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend, worker = open_backend(), open_backend()
+    ids = [str(uuid.uuid4()) for _ in range(300)]
+
+    async def main() -> None:
+        # Nobody waits yet: nothing is subscribed to.
+        results: list[AsyncResult[int]] = [AsyncResult(task_id, backend=backend) for task_id in ids]
+        assert channels(server) == []
+        assert subscribers(server) == 0
+        waiting = [asyncio.ensure_future(result.aget(timeout=PATIENCE)) for result in results]
+        await asyncio.to_thread(wait_until, lambda: len(channels(server)) == 300)
+        assert subscribers(server) == 1
+        waiting.pop().cancel()
+        await asyncio.to_thread(wait_until, lambda: len(channels(server)) == 299)
+        await asyncio.to_thread(worker.store_many, [success(task_id, 1) for task_id in ids])
+        assert await asyncio.gather(*waiting) == [1] * 299
+        await asyncio.to_thread(wait_until, lambda: channels(server) == [])
+
+    asyncio.run(main())
+    stop_lingering(backend)
+
+
+def test_coroutines_and_threads_share_one_connection(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend, worker = open_backend(), open_backend()
+    found: list[str] = []
+
+    def wait(task_id: str) -> None:
+        found.extend(record.task_id for record in backend.watch([task_id], timeout=PATIENCE))
+
+    threads = [threading.Thread(target=wait, args=(f"thread{number}",)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+
+    async def main() -> list[str]:
+        names = [f"coroutine{number}" for number in range(3)]
+        results: list[AsyncResult[str]] = [AsyncResult(name, backend=backend) for name in names]
+        waiting = asyncio.gather(*(result.aget(timeout=PATIENCE) for result in results))
+        await asyncio.to_thread(wait_until, lambda: len(channels(server)) == 6)
+        assert subscribers(server) == 1
+        for number in range(3):
+            await asyncio.to_thread(worker.store_many, [success(f"coroutine{number}", "c"), success(f"thread{number}")])
+        return await waiting
+
+    assert asyncio.run(main()) == ["c"] * 3
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert sorted(found) == ["thread0", "thread1", "thread2"]
+    wait_until(lambda: channels(server) == [])
+    stop_lingering(backend)
+
+
+def test_coroutines_survive_a_lost_connection(
+    open_backend: OpenBackend, server: RespConnection, redis_url: str
+) -> None:
+    backend, worker = open_backend(), open_backend()
+
+    async def main() -> Any:
+        result: AsyncResult[int] = AsyncResult("a", backend=backend)
+        waiting = asyncio.ensure_future(result.aget(timeout=PATIENCE))
+        await asyncio.to_thread(wait_until, lambda: len(channels(server)) == 1)
+        servers.redis_command(redis_url, "CLIENT", "KILL", "TYPE", "pubsub")
+        worker.store_many([success("a", 1)])
+        return await waiting
+
+    assert asyncio.run(main()) == 1
+    stop_lingering(backend)
+
+
+def test_a_large_group_is_streamed_in_bounded_memory(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend, worker = open_backend(), open_backend()
+    ids = [str(uuid.uuid4()) for _ in range(20_000)]
+    payload = "x" * 500
+    group = ResultSet([AsyncResult(task_id, backend=backend) for task_id in ids])
+    for start in range(0, len(ids), 1000):
+        worker.store_many([success(task_id, payload) for task_id in ids[start : start + 1000]])
+    seen = 0
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for _, meta in group.iter_native(timeout=PATIENCE):
+            assert meta["result"] == payload
+            seen += 1
+        grown = tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+    assert seen == 20_000
+    # The results alone would take ten.
+    assert grown < 5_000_000
+    wait_until(lambda: channels(server) == [])
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_results_beyond_what_the_server_sends_to_subscribers(
+    open_backend: OpenBackend, server: RespConnection, when: str
+) -> None:
+    server.execute("CONFIG", "SET", "client-output-buffer-limit", "pubsub 2mb 1mb 60")
+    try:
+        backend, worker = open_backend(), open_backend()
+        ids = [str(uuid.uuid4()) for _ in range(40)]
+        records = [success(task_id, "x" * 200_000) for task_id in ids]
+        timer = threading.Timer(0.1 if when == "meanwhile" else 0.0, worker.store_many, [records])
+        timer.start()
+        if when == "before":
+            timer.join(PATIENCE)
+        assert {record.task_id for record in backend.watch(ids, timeout=PATIENCE)} == set(ids)
+        timer.join(PATIENCE)
+    finally:
+        server.execute("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
