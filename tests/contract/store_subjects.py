@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -148,6 +149,18 @@ def _django_db(request: pytest.FixtureRequest, directory: Path) -> BackendUnderT
     return BackendUnderTest(f"django-db://{alias}", reaction=1.0, put_malformed=put_malformed)
 
 
+def _azure(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    url = f"azureblockblob://{os.environ['CELERIAC_TEST_AZURE']}"
+    settings = {"azureblockblob_base_path": f"{servers.unique()}/"}
+    return BackendUnderTest(
+        url,
+        options={"settings": settings},
+        reaction=2.0,
+        batch=15,
+        put_malformed=_put_malformed(url, settings),
+    )
+
+
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "filesystem": _filesystem,
     "memcached": _memcached,
@@ -157,4 +170,7 @@ STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "django-cache": _django_cache,
     "django-db": _django_db,
 }
+if "CELERIAC_TEST_AZURE" in os.environ:
+    # A connection string: the emulator, Azurite, is too large to install for every run.
+    STORES["azure"] = _azure
 SERVERS = ["memcached", "s3", "dynamodb"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultBackend, ResultRecord
-from celeriac.backend.kv.schemes import STORES
+from celeriac.backend.kv.schemes import NOT_BUILT, STORES
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.suggest import closest
 from celeriac.utils.url import redact
@@ -78,6 +78,11 @@ def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBac
         from celeriac.backend.database import DatabaseBackend
 
         return DatabaseBackend
+    if scheme in NOT_BUILT:
+        raise ImproperlyConfigured(
+            f"result_backend {redact(url)!r}: results in {NOT_BUILT[scheme]} are not supported yet; "
+            f"take one of: {', '.join(SCHEMES)}"
+        )
     meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 #: Scheme: module of this package with a function ``open_driver(url, options)``.
 STORES: Final[Mapping[str, str]] = {
+    "azureblockblob": "azure",
     "cache+memcache": "memcached",
     "cache+memcached": "memcached",
     "cache+pylibmc": "memcached",
@@ -25,4 +26,19 @@ STORES: Final[Mapping[str, str]] = {
     "mongodb": "mongodb",
     "mongodb+srv": "mongodb",
     "s3": "s3",
+}
+
+#: Schemes of Celery that nothing here serves yet, by the name of the store.
+NOT_BUILT: Final[Mapping[str, str]] = {
+    "arangodb": "ArangoDB",
+    "cassandra": "Cassandra",
+    "consul": "Consul",
+    "cosmosdbsql": "Cosmos DB",
+    "couchbase": "Couchbase",
+    "couchdb": "CouchDB",
+    "elasticsearch": "Elasticsearch",
+    "elasticsearch+https": "Elasticsearch",
+    "gs": "Google Cloud Storage",
+    "redis+cluster": "Redis Cluster",
+    "riak": "Riak, whose client for Python is no longer kept up,",
 }
