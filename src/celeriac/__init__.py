@@ -14,6 +14,7 @@ from celeriac.utils.uuid import uuid4 as uuid
 
 if TYPE_CHECKING:
     from celeriac.canvas.chain import chain
+    from celeriac.canvas.chord import chord
     from celeriac.canvas.group import group
     from celeriac.canvas.maps import chunks, xmap, xstarmap
     from celeriac.canvas.signature import Signature, maybe_signature, signature
@@ -32,6 +33,7 @@ __all__ = [
     "binding",
     "bugreport",
     "chain",
+    "chord",
     "chunks",
     "current_app",
     "current_task",
@@ -45,23 +47,13 @@ __all__ = [
     "xstarmap",
 ]
 
-_NOT_BUILT = {"chord": "count the finished tasks of a group in a task of your own"}
-
-
 _CANVAS = frozenset(
     {
-        "Signature", "StampingVisitor", "chain", "chunks", "group", "maybe_signature", "signature", "subtask", "xmap",
-        "xstarmap",
+        "Signature", "StampingVisitor", "chain", "chord", "chunks", "group", "maybe_signature", "signature", "subtask",
+        "xmap", "xstarmap",
     }
 )  # fmt: skip
-_import_on_demand = lazy_exports(__name__, dict.fromkeys(_CANVAS, "celeriac.canvas"))
-
-
-def __getattr__(name: str) -> object:
-    if name in _NOT_BUILT:
-        # `from celeriac import …` would turn an AttributeError into an ImportError without the reason.
-        raise ImportError(f"celeriac.{name} is not built yet: {_NOT_BUILT[name]}", name=__name__)
-    return _import_on_demand(name)
+__getattr__ = lazy_exports(__name__, dict.fromkeys(_CANVAS, "celeriac.canvas"))
 
 
 def __dir__() -> list[str]:

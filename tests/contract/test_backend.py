@@ -9,6 +9,7 @@ import pytest
 from celeriac.testing.contracts import (
     BackendContract,
     BackendUnderTest,
+    ChordContract,
     MalformedResultContract,
     ServerBackendContract,
 )
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = ["memory", "sqlite", "redis", "postgresql", "mysql", "db+sqlite", "rpc", *store_subjects.STORES]
+CHORDS = ["memory", "sqlite", "redis", "postgresql", "mysql", "db+sqlite"]
 SERVERS = ["redis", "postgresql", "mysql", "rpc", *store_subjects.SERVERS]
 MALFORMED = ["sqlite", "redis", "postgresql", "mysql", *store_subjects.STORES]
 
@@ -42,5 +44,13 @@ class TestMalformed(MalformedResultContract):
     """Stored things that are no results."""
 
     @pytest.fixture(params=MALFORMED)
+    def subject(self, request: pytest.FixtureRequest, tmp_path: Path) -> BackendUnderTest:
+        return subjects.backend(request.param, request, tmp_path)
+
+
+class TestChords(ChordContract):
+    """Joining chords."""
+
+    @pytest.fixture(params=CHORDS)
     def subject(self, request: pytest.FixtureRequest, tmp_path: Path) -> BackendUnderTest:
         return subjects.backend(request.param, request, tmp_path)

@@ -119,6 +119,27 @@ def chord(header: list[Sig], body: Sig, **options: Any) -> tuple[str, list[str]]
     return str(result.id), [str(child.id) for child in result.parent.results]
 
 
+def nested(first: str, second: str) -> list[Any]:
+    """Results of workflows with chords at several depths, their tasks by turns in two queues."""
+
+    def s(task: str, queue: str, *args: Any) -> Any:
+        return app.tasks[name_of(task)].s(*args).set(queue=queue)
+
+    def a(*args: Any) -> Any:
+        return s("add", first, *args)
+
+    def b(*args: Any) -> Any:
+        return s("add", second, *args)
+
+    group, chord = library.group, library.chord
+    whole = [
+        a(1, 1) | group(b(1), a(2)) | s("total", second) | s("double", first),
+        chord([a(1, 1), b(1, 1) | group(a(1), b(2))], s("echo", second)),
+        chord([chord([a(1, 1), b(2, 2)], s("echo", first)), b(1, 1)], s("echo", second)),
+    ]
+    return [each.apply_async().get(timeout=20) for each in whole]
+
+
 def name_of(task: str) -> str:
     """The full name of a task."""
     return task if "." in task else f"tests.interop.tasks.{task}"

@@ -8,6 +8,7 @@ import pytest
 
 from tests.interop.fleet import CELERIAC, CELERY
 from tests.interop.talk import Sig
+from tests.support import wait_until
 
 if TYPE_CHECKING:
     from tests.interop.fleet import Fleet
@@ -19,6 +20,8 @@ PLACES = {
     "all theirs": (CELERY, CELERY, CELERY, CELERY),
 }
 
+
+NESTED = [14, [2, [3, 4]], [[2, 4], 2]]
 
 senders = pytest.mark.parametrize("sender", [CELERY, CELERIAC])
 
@@ -103,15 +106,39 @@ def test_group_in_both_workers_is_collected(fleet: Fleet, sender: str) -> None:
     assert len(ids) == 10
 
 
-def test_chord_in_our_worker_fails_at_once_and_says_why(fleet: Fleet) -> None:
+@senders
+@pytest.mark.parametrize("places", PLACES.values(), ids=PLACES)
+def test_chord_with_parts_in_workers_of_both(fleet: Fleet, sender: str, places: tuple[str, ...]) -> None:
+    for library in set(places):
+        fleet.worker(library)
+    client = fleet.client(sender)
+    header = [Sig("add", (n, n), options={"queue": fleet.queue(places[n % 3])}) for n in range(6)]
+    body, _ = client("chord", header, Sig("total", options={"queue": fleet.queue(places[3])}))
+    assert client("outcome", body).value == 30
+    (record,) = fleet.ledger.records("total", id=body)
+    assert record["library"] == places[3]
+
+
+@senders
+@pytest.mark.parametrize("runner", [CELERY, CELERIAC])
+def test_failure_in_a_chord_fails_its_body(fleet: Fleet, sender: str, runner: str) -> None:
+    client = fleet.client(sender)
+    fleet.worker(runner)
+    options = {"queue": fleet.queue(runner)}
+    error = Sig("errback", options=options)
+    header = [Sig("add", (1, 1), options=options), Sig("fail", ("KeyError",), options=options)]
+    body, members = client("chord", header, Sig("total", options={**options, "link_error": [error]}))
+    found = client("state", body)
+    wait_until(lambda: client("state", body)[0] == "FAILURE", what="the body failed")
+    found = client("state", body)[1]
+    assert found.name == "ChordError"
+    assert found.text == f"Dependency {members[1]} raised KeyError('k')"
+    wait_until(lambda: fleet.ledger.count("errback", failed=body) == 1, what="the errback ran")
+
+
+def test_chords_in_chains_and_chords_of_celery(fleet: Fleet) -> None:
+    for library in (CELERY, CELERIAC):
+        fleet.worker(library)
     client = fleet.client(CELERY)
-    fleet.worker(CELERIAC)
-    queue = fleet.queue(CELERIAC)
-    header = [Sig("add", (n, n), options={"queue": queue}) for n in range(2)]
-    body, members = client("chord", header, Sig("total", options={"queue": queue}))
-    for task_id in (*members, body):
-        found = client("outcome", task_id)
-        assert found.state == "FAILURE"
-        assert found.error.name == "ChordError"
-        assert "chord" in found.error.text
-    assert client.run("add", 1, 1, queue=queue).value == 2
+    assert client("nested", fleet.queue(CELERY), fleet.queue(CELERIAC)) == NESTED
+    assert client("nested", fleet.queue(CELERIAC), fleet.queue(CELERY)) == NESTED

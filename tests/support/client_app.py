@@ -73,6 +73,26 @@ def _declare_sums(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list o
     def double(x: Any) -> Any:
         return 2 * x
 
+    @app.task(name="listed")
+    def listed(values: Any) -> Any:
+        return values
+
+    @app.task(name="total")
+    def total(values: Any) -> Any:
+        return sum(values)
+
+    @app.task(name="growing", bind=True)
+    def growing(self: Any, value: Any, lazy: bool = False) -> Any:
+        """Adds tasks to its chord."""
+        added = self.add_to_chord(app.tasks["double"].s(value), lazy=lazy)
+        if lazy:
+            added.delay()
+        return value
+
+    @app.task(name="failed_in_place")
+    def failed_in_place(request: Any, exc: BaseException, traceback: Any, *, key: Any = None) -> None:
+        ledger.write("failed", id=request.id, key=key, error=repr(exc))
+
     @app.task(name="count", ignore_result=True)
     def count(key: str) -> None:
         ledger.write("count", key=key)
@@ -92,6 +112,12 @@ def _declare_sums(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list o
             raise self.retry(countdown=0)
         ledger.write("stamps", id=self.request.id, key=key, stamps=self.request.stamps)
         return self.request.stamps
+
+    _declare_failures(app, ledger)
+
+
+def _declare_failures(app: Celery, ledger: Ledger) -> None:
+    """Tasks of workflows that do not end well, or elsewhere."""
 
     @app.task(name="failing")
     def failing(*args: Any) -> None:

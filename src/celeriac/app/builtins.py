@@ -1,4 +1,4 @@
-"""The tasks every app has, under Celery's names.  Those of chords are not among them yet."""
+"""The tasks every app has, under Celery's names."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ def declare_builtins(app: Celery) -> None:
         with _called_in_place(app, task) as body:
             return [[body(*item) for item in items[at : at + n]] for at in range(0, len(items), n)]
 
+    _declare_workflows(app, declare)
+
+
+def _declare_workflows(app: Celery, declare: dict[str, Any]) -> None:
     @app.task(name="celery.group", **declare)
     def group(tasks: Any, result: Any = None, group_id: Any = None, partial_args: Any = (), **options: Any) -> Any:
         """Send a group; older clients send groups as such."""
@@ -49,6 +53,38 @@ def declare_builtins(app: Celery) -> None:
 
         members = [canvas.maybe_signature(task, app=app) for task in tasks]
         return canvas.group(members, app=app).apply_async(partial_args, task_id=group_id, **options).as_tuple()
+
+    @app.task(name="celery.chord", **declare)
+    def chord(header: Any, body: Any, partial_args: Any = (), **options: Any) -> Any:
+        """Send a chord; older clients send chords as such."""
+        from celeriac import canvas
+
+        whole = canvas.chord(canvas.maybe_signature(header, app=app), canvas.maybe_signature(body, app=app), app=app)
+        return whole.apply_async(partial_args, **options).as_tuple()
+
+    @app.task(name="celery.chord_unlock", bind=True, max_retries=None, ignore_result=True, **declare)
+    def chord_unlock(
+        self: Any,
+        /,
+        group_id: str,
+        callback: Any,
+        interval: float | None = None,
+        max_retries: int | None = None,
+        result: Any = None,
+        **options: Any,
+    ) -> None:
+        """Conclude a chord whose results are there; else look again later.
+
+        Clients of Celery send it with a result backend on which Celery cannot count; ours never do.
+        """
+        from celeriac.execution.chords import conclude_joined
+        from celeriac.result import result_from_tuple
+
+        ended = [result_from_tuple(each, app=app) for each in result or ()]
+        if not all(each.ready() for each in ended):
+            pause = app.conf.result_chord_retry_interval if interval is None else interval
+            raise self.retry(countdown=pause, max_retries=max_retries)
+        conclude_joined(app, self.request, group_id, callback, ended)
 
     @app.task(name="celery.chain", **declare)
     def chain(*args: Any, **kwargs: Any) -> None:

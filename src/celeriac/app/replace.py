@@ -1,11 +1,14 @@
-"""`Task.replace`: another task takes the place of the running one.  Sending it is `Task.on_replace`'s."""
+"""`Task.replace` and `Task.add_to_chord`: other tasks take the place of the running one, or join its chord.
+
+Sending a replacement is `Task.on_replace`'s.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from celeriac.canvas.chain import chain
-from celeriac.canvas.group import group
+from celeriac.canvas.chord import as_one, chord, require_chords
 from celeriac.canvas.signature import as_signature
 from celeriac.exceptions import ImproperlyConfigured
 
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from celeriac.canvas.signature import Signature
     from celeriac.current import Context
 
-__all__ = ["replace_task"]
+__all__ = ["add_to_chord", "replace_task"]
 
 
 def replace_task(task: Task[..., Any], sig: Any) -> Any:
@@ -49,10 +52,8 @@ def _steps(sig: Signature) -> list[Signature]:
     steps = sig.unchain_tasks() if isinstance(sig, chain) else [sig.clone()]
     if not steps:
         raise ImproperlyConfigured("Task.replace(): an empty chain cannot take the place of a task")
-    if any(isinstance(step, group) for step in steps):
-        raise NotImplementedError(
-            f"Task.replace() with a group ({sig!r}) takes a chord to collect its results, and chords are not built yet"
-        )
+    # One result takes the place of one result.
+    steps[-1] = as_one(steps[-1])
     return steps
 
 
@@ -60,4 +61,19 @@ def _take_place(request: Context, last: Signature) -> None:
     """What the caller of the replaced task wanted of its result."""
     last.options.pop("task_id", None)
     if request.ignore_result:
-        last.options.setdefault("ignore_result", True)
+        kept = last.body if isinstance(last, chord) else last
+        kept.options.setdefault("ignore_result", True)
+
+
+def add_to_chord(task: Task[..., Any], sig: Any, lazy: bool) -> Any:
+    """See `Task.add_to_chord`."""
+    request = task.request
+    if not request.chord or not request.group:
+        raise ValueError(f"Task {task.name}: add_to_chord() is for tasks in the header of a chord, and this is in none")
+    member = as_signature(sig).clone()
+    app = task.app
+    require_chords(app)
+    member.freeze(group_id=request.group, chord=request.chord, root_id=request.root_id)
+    # Counted before it is sent: the body must not begin without it.
+    app.backend.grow_chord(request.group, 1)
+    return member if lazy else member.delay()

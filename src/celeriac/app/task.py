@@ -43,16 +43,6 @@ def _from_conf(setting: str) -> Any:
     return _FromConf(setting)
 
 
-def _not_built(name: str, instead: str) -> Any:
-    """A method that refuses, and says what to do instead."""
-
-    def refuse(self: Task[..., Any], *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f"Task {self.name}: {name}() is not built yet: {instead}")
-
-    refuse.__doc__ = "Not built yet.\n\nRaises:\n    NotImplementedError: Always.\n"
-    return refuse
-
-
 class _Plan:
     """Builds a task's plan at its first use; the instance attribute then hides this descriptor."""
 
@@ -558,7 +548,7 @@ class Task(Generic[P, R]):
         Raises:
             Ignore: Always in a worker, where the other task is sent; in eager mode its value is returned.
             ImproperlyConfigured: An empty chain cannot take its place, nor can a signature with a chord.
-            NotImplementedError: It is a group, or a chain that ends in one: that takes a chord, not built yet.
+            NotImplementedError: It is a group, or a chain that ends in one, and the result backend cannot join chords.
         """
         from celeriac.app.replace import replace_task
 
@@ -575,7 +565,20 @@ class Task(Generic[P, R]):
         sig.apply_async(add_to_parent=False)
         raise Ignore("Replaced by new task")
 
-    add_to_chord = _not_built("add_to_chord", "chords are missing as a whole")
+    def add_to_chord(self, sig: Any, lazy: bool = False) -> Any:
+        """Add a task to the chord in whose header the running task is; its result comes last in the body's list.
+
+        Args:
+            sig: A signature.
+            lazy: Return what is to be sent instead of sending it.
+
+        Raises:
+            ValueError: The running task is in the header of no chord.
+            NotImplementedError: The result backend cannot join chords, or not ones that grow.
+        """
+        from celeriac.app.replace import add_to_chord
+
+        return add_to_chord(self, sig, lazy)
 
     def add_trail(self, result: Any) -> Any:
         """Record a result as that of a task this one started; returns it."""

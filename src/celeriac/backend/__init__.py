@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultBackend, ResultRecord
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultBackend, ResultRecord
 from celeriac.backend.kv.schemes import NOT_BUILT, STORES
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.suggest import closest
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackendCapabilities",
     "BackendOptions",
+    "ChordPart",
     "ResultBackend",
     "ResultRecord",
     "open_backend",

@@ -41,6 +41,23 @@ class ResultRecord:
     correlation_id: str | None = None
 
 
+@dataclass
+class ChordPart:
+    """The end of one task of a chord's header.
+
+    Attributes:
+        task_id: The task.
+        index: Its place in the body's list; None comes last. Stores that keep the order only do not give it back.
+        state: Its final state.
+        result: Return value, or the exception.
+    """
+
+    task_id: str
+    index: int | None
+    state: str
+    result: Any = None
+
+
 @dataclass(frozen=True)
 class BackendOptions:
     """What every backend is told when it is opened.
@@ -194,6 +211,59 @@ class ResultBackend(Protocol):
 
     def delete_group(self, group_id: str) -> None:
         """Delete a saved group."""
+        ...
+
+    def open_chord(self, chord_id: str, size: int) -> None:
+        """Expect so many parts.  Called before the header is published.
+
+        Args:
+            chord_id: Id of the group that is the header.
+            size: Number of its tasks.
+
+        Raises:
+            NotImplementedError: It cannot join chords (``capabilities.chords``); so do the other methods of chords.
+        """
+        ...
+
+    def grow_chord(self, chord_id: str, count: int) -> None:
+        """Expect so many parts more.
+
+        Raises:
+            NotImplementedError: Its chords cannot grow.
+        """
+        ...
+
+    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+        """Record ends of tasks, atomically; the first one of each task counts, so that it may be called again.
+
+        When that makes the chord complete, ``body`` is kept in the same step, and `take_chords` finds it after the
+        lease unless `close_chord` comes first.  A chord that was never opened, or is closed, is not completed.
+
+        Args:
+            chord_id: Id of the group that is the header.
+            parts: What ended.
+            body: What a worker needs to conclude the chord, opaque to the store.
+            lease: Seconds the caller has for that when it is told to.
+
+        Returns:
+            The chord is complete by this very call: the caller has to conclude it.
+        """
+        ...
+
+    def load_chord(self, chord_id: str) -> list[ChordPart] | None:
+        """The parts of a chord in order of their index; None when it is closed or unknown."""
+        ...
+
+    def close_chord(self, chord_id: str) -> None:
+        """Forget a chord that has been concluded; later parts of it are left alone."""
+        ...
+
+    def take_chords(self, *, lease: float) -> list[tuple[str, bytes]]:
+        """Complete chords whose lease ran out, with their ``body``; each is leased to the caller from now on."""
+        ...
+
+    def claim(self, name: str, token: str) -> str:
+        """Write a token under a name unless there is one; returns the token that is there."""
         ...
 
     def sweep(self) -> int:

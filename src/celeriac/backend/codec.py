@@ -10,7 +10,7 @@ from json.encoder import encode_basestring_ascii
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
-from celeriac.backend.base import BackendOptions, ResultRecord
+from celeriac.backend.base import BackendOptions, ChordPart, ResultRecord
 from celeriac.exceptions import BackendGetMetaError, DecodeError
 from celeriac.serialization.codecs import JSON
 from celeriac.serialization.compression import compress, decompress
@@ -148,6 +148,33 @@ class ResultCodec:
             meta.get("parent_id"),
             extra,
         )
+
+    # --- parts of chords
+
+    def encode_part(self, part: ChordPart) -> bytes:
+        """The stored form of a chord's part, Celery's: ``[1, task id, state, result]``.
+
+        Raises:
+            EncodeError: The serializer cannot carry its result.
+        """
+        result = part.result
+        if isinstance(result, BaseException):
+            result = encode_exception(result, self._serializer.name)
+        return self.encode_value([1, part.task_id, part.state, result])
+
+    def decode_part(self, data: bytes, index: int | None = None) -> ChordPart:
+        """A part from its stored form.
+
+        Raises:
+            DecodeError: The data is not such a form.
+        """
+        value = self._loads(data)
+        if not (isinstance(value, list | tuple) and len(value) == 4 and isinstance(value[1], str)):
+            raise DecodeError(f"a part of a chord is [1, task id, state, result], not {value!r:.200}")
+        _, task_id, state, result = value
+        if state in states.EXCEPTION_STATES and result is not None:
+            result = decode_exception(result)
+        return ChordPart(task_id, index, state, result)
 
     # --- other values
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celeriac.backend.base import BackendCapabilities, BackendOptions
+from celeriac.backend.chordless import WithoutChords
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
     from celeriac.backend.base import ResultRecord
 
 
-class DisabledBackend:
+class DisabledBackend(WithoutChords):
     """Takes results and drops them, as ``result_backend = "disabled://"`` asks; reading raises.
 
     Args:

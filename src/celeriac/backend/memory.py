@@ -8,13 +8,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac import states
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
 from celeriac.backend.codec import ResultCodec
-from celeriac.backend.retention import expiry
+from celeriac.backend.retention import chord_lifetime, expiry
 from celeriac.backend.watching import ReadingWatch, WatchedResults
+from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,6 +34,20 @@ class _Stored(NamedTuple):
         return self.expires_at is not None and self.expires_at <= now
 
 
+@dataclass
+class _Chord:
+    """A chord; without a size it is closed."""
+
+    size: int | None
+    expires_at: float | None
+    parts: dict[str, tuple[float, bytes]] = field(default_factory=dict)
+    body: bytes | None = None
+    leased_until: float = 0.0
+
+    def is_expired(self, now: float) -> bool:
+        return self.expires_at is not None and self.expires_at <= now
+
+
 class ResultStore:
     """The results of one URL. Every attribute is guarded by `lock`."""
 
@@ -39,6 +55,8 @@ class ResultStore:
         self.lock = threading.RLock()
         self.results: dict[str, _Stored] = {}
         self.groups: dict[str, _Stored] = {}
+        self.chords: dict[str, _Chord] = {}
+        self.claims: dict[str, _Stored] = {}
         self.waiting: dict[str, list[StoreNews]] = {}
         self.stores = 0
 
@@ -165,11 +183,67 @@ class MemoryBackend(WatchedResults):
         with self._store.lock:
             self._store.groups.pop(group_id, None)
 
+    def open_chord(self, chord_id: str, size: int) -> None:
+        with self._store.lock:
+            self._store.chords[chord_id] = _Chord(size, self._chord_expiry())
+
+    def _chord_expiry(self) -> float | None:
+        lifetime = chord_lifetime(self.options)
+        return self._clock() + lifetime if lifetime else None
+
+    def grow_chord(self, chord_id: str, count: int) -> None:
+        with self._store.lock:
+            chord = self._store.chords.get(chord_id)
+            if chord is not None and chord.size is not None:
+                chord.size += count
+
+    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+        encoded = [
+            (part.task_id, (inf if part.index is None else part.index, self._codec.encode_part(part))) for part in parts
+        ]
+        with self._store.lock:
+            chord = self._store.chords.get(chord_id)
+            if chord is None or chord.size is None:
+                return False
+            for task_id, value in encoded:
+                chord.parts.setdefault(task_id, value)
+            chord.expires_at = self._chord_expiry()
+            if len(chord.parts) < chord.size or chord.body is not None:
+                return False
+            chord.body, chord.leased_until = body, self._clock() + lease
+            return True
+
+    def load_chord(self, chord_id: str) -> list[ChordPart] | None:
+        with self._store.lock:
+            chord = self._store.chords.get(chord_id)
+            if chord is None or chord.size is None:
+                return None
+            stored = sorted(chord.parts.values(), key=lambda each: each[0])
+        return [self._codec.decode_part(data, None if index == inf else int(index)) for index, data in stored]
+
+    def close_chord(self, chord_id: str) -> None:
+        with self._store.lock:
+            self._store.chords[chord_id] = _Chord(None, self._chord_expiry())
+
+    def take_chords(self, *, lease: float) -> list[tuple[str, bytes]]:
+        now, taken = self._clock(), []
+        with self._store.lock:
+            for chord_id, chord in self._store.chords.items():
+                if chord.body is not None and chord.leased_until <= now:
+                    chord.leased_until = now + lease
+                    taken.append((chord_id, chord.body))
+        return taken
+
+    def claim(self, name: str, token: str) -> str:
+        with self._store.lock:
+            return self._store.claims.setdefault(name, _Stored(token, b"", self._chord_expiry())).status
+
     def sweep(self) -> int:
         now, removed = self._clock(), 0
         with self._store.lock:
             self._store.stores = 0
-            for kept in (self._store.results, self._store.groups):
+            kept: dict[str, Any]
+            for kept in (self._store.results, self._store.groups, self._store.chords, self._store.claims):
                 expired = [id_ for id_, stored in kept.items() if stored.is_expired(now)]
                 removed += len(expired)
                 for id_ in expired:

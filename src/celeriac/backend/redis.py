@@ -1,6 +1,6 @@
 """Results in Redis, under Celery's keys; waiting for them by pub/sub.
 
-Chords are counted elsewhere; what a stored payload looks like is `codec`'s business.
+Chords are `redis_chords`' business; what a stored payload looks like is `codec`'s business.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celeriac import states
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
 from celeriac.backend.codec import ResultCodec
 from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
+from celeriac.backend.redis_chords import RedisChords
 from celeriac.backend.redis_watch import Waiter, Watcher
 from celeriac.backend.watching import WatchedResults
 from celeriac.drivers.resp import ReplyError, RespConnection, refine
@@ -95,6 +96,7 @@ class RedisBackend(WatchedResults):
         failure = self._options.failure_expires
         self._failure_ttl = self._ttl if failure is None else _milliseconds(failure)
         self._pool = RespPool(self._params)
+        self._chords = RedisChords(self._options, self._codec, self._prefix, self._group_key, self._command)
         self._watch_pid = 0
         self._watch: Watcher | None = None
 
@@ -234,6 +236,27 @@ class RedisBackend(WatchedResults):
 
     def _group_key(self, group_id: str) -> str:
         return f"{self._prefix}{GROUP_PREFIX}{group_id}"
+
+    def open_chord(self, chord_id: str, size: int) -> None:
+        self._chords.open(chord_id, size)
+
+    def grow_chord(self, chord_id: str, count: int) -> None:
+        self._chords.grow(chord_id, count)
+
+    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+        return self._chords.add(chord_id, parts, body, lease)
+
+    def load_chord(self, chord_id: str) -> list[ChordPart] | None:
+        return self._chords.load(chord_id)
+
+    def close_chord(self, chord_id: str) -> None:
+        self._chords.close(chord_id)
+
+    def take_chords(self, *, lease: float) -> list[tuple[str, bytes]]:
+        return self._chords.take(lease)
+
+    def claim(self, name: str, token: str) -> str:
+        return self._chords.claim(name, token)
 
     def sweep(self) -> int:
         """Nothing to do: the server drops what has expired."""

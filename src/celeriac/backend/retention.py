@@ -22,3 +22,13 @@ def expiry(options: BackendOptions, status: str | None, now: float) -> float | N
     if status == states.FAILURE and options.failure_expires is not None:
         seconds = options.failure_expires
     return now + seconds if seconds else None
+
+
+def chord_lifetime(options: BackendOptions) -> float | None:
+    """Seconds that what is known about a chord is kept after its last change; None is for ever.
+
+    Args:
+        options: ``expires``, and ``result_chord_expires`` among the settings.
+    """
+    given = options.settings.get("result_chord_expires")
+    return (options.expires if given is None else float(given)) or None

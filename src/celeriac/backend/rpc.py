@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import states
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
+from celeriac.backend.chordless import WithoutChords
 from celeriac.backend.codec import ResultCodec
 from celeriac.backend.rpc_replies import Reply, ReplyQueue
 from celeriac.backend.watching import WatchedResults
@@ -47,7 +48,7 @@ _GIVEN_AT_ONCE = 100
 _SHARED_OPTIONS = ("channel_max", "client_properties", "confirm_publish", "frame_max")
 
 
-class RPCBackend(WatchedResults):
+class RPCBackend(WithoutChords, WatchedResults):
     """Results as messages.
 
     Args:

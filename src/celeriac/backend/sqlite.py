@@ -12,9 +12,11 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
 from celeriac.backend.codec import ResultCodec
 from celeriac.backend.retention import expiry
+from celeriac.backend.sqlite_chords import CREATE as CREATE_CHORDS
+from celeriac.backend.sqlite_chords import SQLiteChords
 from celeriac.backend.watching import ReadingWatch, WatchedResults
 from celeriac.drivers.datagrams import EVERYTHING, Announcer, Listener, mask_of, news_directory
 from celeriac.drivers.sqlite import DEFAULT_APP_NAME, Database, database_path
@@ -88,6 +90,7 @@ class SQLiteBackend(WatchedResults):
         self._local = threading.local()
         self._connections: weakref.WeakSet[ResultConnection] = weakref.WeakSet()
         self._stores = 0
+        self._chords = SQLiteChords(self.options, self._codec, self._connection)
 
     def expect(self, task_ids: Sequence[str]) -> str | None:
         return None
@@ -137,9 +140,30 @@ class SQLiteBackend(WatchedResults):
     def delete_group(self, group_id: str) -> None:
         self._connection().execute(_DELETE_GROUP, (group_id,))
 
+    def open_chord(self, chord_id: str, size: int) -> None:
+        self._chords.open(chord_id, size)
+
+    def grow_chord(self, chord_id: str, count: int) -> None:
+        self._chords.grow(chord_id, count)
+
+    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+        return self._chords.add(chord_id, parts, body, lease)
+
+    def load_chord(self, chord_id: str) -> list[ChordPart] | None:
+        return self._chords.load(chord_id)
+
+    def close_chord(self, chord_id: str) -> None:
+        self._chords.close(chord_id)
+
+    def take_chords(self, *, lease: float) -> list[tuple[str, bytes]]:
+        return self._chords.take(lease)
+
+    def claim(self, name: str, token: str) -> str:
+        return self._chords.claim(name, token)
+
     def sweep(self) -> int:
         connection, now = self._connection(), time.time()
-        removed = connection.execute(_SWEEP_GROUPS, (now,))
+        removed = connection.execute(_SWEEP_GROUPS, (now,)) + self._chords.sweep(now)
         # In pages, so that nobody waits long for the lock.
         while found := connection.execute(_SWEEP, (now, _PAGE)):
             removed += found
@@ -178,10 +202,10 @@ class ResultConnection(Database):
 
     def __init__(self, backend: SQLiteBackend) -> None:
         super().__init__(backend.path, backend.options.timeout)
-        exists = "SELECT 1 FROM sqlite_master WHERE type = 'index' AND name = 'celeriac_results_expiry'"
+        exists = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'celeriac_claims'"
         if not self.query(exists):
             with self.transaction():
-                for statement in _CREATE:
+                for statement in (*_CREATE, *CREATE_CHORDS):
                     self.execute(statement)
         self.directory = news_directory(backend.path)
         self.announcer = Announcer(self.directory)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from celeriac.canvas.chain import chain
+from celeriac.canvas.chord import chord
 from celeriac.canvas.group import group
 from celeriac.canvas.maps import chunks, xmap, xstarmap
 from celeriac.canvas.signature import Signature, maybe_signature, signature
@@ -14,6 +15,7 @@ __all__ = [
     "Signature",
     "StampingVisitor",
     "chain",
+    "chord",
     "chunks",
     "group",
     "maybe_signature",

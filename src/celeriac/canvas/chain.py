@@ -6,11 +6,11 @@ The first message carries the rest of the chain; whoever runs a step sends the n
 from __future__ import annotations
 
 from functools import reduce
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from celeriac.canvas.chord import chord
 from celeriac.canvas.group import flat_members, group
-from celeriac.canvas.signature import Signature, as_signature, maybe_signature
+from celeriac.canvas.signature import Signature, as_signature, maybe_signature, without_repeated_module
 from celeriac.canvas.stamping import combine
 from celeriac.result import allow_join_result
 from celeriac.states import IGNORED, REJECTED
@@ -29,7 +29,6 @@ C = TypeVar("C", bound="chain")
 _OF_THE_WHOLE = frozenset(
     {"link", "link_error", "task_id", "reply_to", "group_id", "group_index", "chord", "root_id", "parent_id"}
 )
-NO_CHORDS = "chords are not built yet: {} would need one, to wait for the whole group"
 
 
 class _Folding(type):
@@ -132,9 +131,6 @@ class chain(Signature, metaclass=_Folding):  # noqa: N801 - Celery's name
 
         Returns:
             The result of the last task, whose ``parent`` is that of the one before; None for an empty chain.
-
-        Raises:
-            NotImplementedError: A group is followed by another step: that takes a chord, which is not built yet.
         """
         if self.app.conf.task_always_eager:
             with allow_join_result():
@@ -151,7 +147,7 @@ class chain(Signature, metaclass=_Folding):  # noqa: N801 - Celery's name
         given = {key: value for key, value in options.items() if value is not None}
         if self.immutable:
             args = kwargs = None
-        steps = self.unchain_tasks()
+        steps = _with_chords(self.unchain_tasks())
         if not steps:
             return None, None
         for callback in _as_list(given.pop("link", None)):
@@ -181,7 +177,7 @@ class chain(Signature, metaclass=_Folding):  # noqa: N801 - Celery's name
         group_index: int | None = None,
     ) -> Any:
         """Give ids to its tasks without sending it; returns the result of the last one."""
-        steps = self.unchain_tasks()
+        steps = _with_chords(self.unchain_tasks())
         for key in self.options.keys() - {"task_id"}:
             if key not in ("group_id", "group_index", "chord", "root_id", "parent_id"):
                 del self.options[key]
@@ -208,8 +204,7 @@ class chain(Signature, metaclass=_Folding):  # noqa: N801 - Celery's name
             args = kwargs = None
         given = {key: value for key, value in options.items() if value is not None}
         links = {key: given.pop(key) for key in ("link", "link_error") if key in given}
-        steps = self.clone(**links).unchain_tasks() if links else self.unchain_tasks()
-        _check_groups(steps)
+        steps = _with_chords((self.clone(**links) if links else self).unchain_tasks())
         last: Any = None
         for step in steps:
             result = step.apply(args, kwargs, **given) if last is None else step.apply((last.get(),))
@@ -252,15 +247,19 @@ def _flatten(steps: Any, app: AppLike | None) -> list[Signature]:
     return found
 
 
-def _check_groups(steps: Sequence[Signature]) -> None:
-    for step, following in pairwise(steps):
-        if isinstance(step, group):
-            raise NotImplementedError(NO_CHORDS.format(f"{step!r} followed by {following!r}"))
+def _with_chords(steps: Sequence[Signature]) -> list[Signature]:
+    """Steps of which none but the last is a group: one that is followed by another step becomes a chord with it."""
+    folded: list[Signature] = []
+    for step in reversed(steps):
+        if isinstance(step, group) and folded:
+            folded[-1] = chord(step, folded[-1], app=step._app)
+        else:
+            folded.append(step)
+    return folded[::-1]
 
 
 def _freeze(steps: Sequence[Signature], task_id: str | None, **place: Any) -> Any:
     """Give ids to steps; the result of each is the parent of the next one's."""
-    _check_groups(steps)
     of_first = {key: place.pop(key) for key in ("root_id", "parent_id")}
     previous: Any = None
     for number, step in enumerate(steps):
@@ -268,44 +267,66 @@ def _freeze(steps: Sequence[Signature], task_id: str | None, **place: Any) -> An
         if step is steps[-1]:
             given.update(place, _id=task_id)
         result: Any = step.freeze(**given)
-        result.parent = previous
+        first = result
+        while first.parent is not None:
+            # The result of a chord has that of its header above it.
+            first = first.parent
+        first.parent = previous
         previous = result
     return previous
 
 
 def join(left: Signature, right: Any) -> Any:
-    """What ``left | right`` is; neither is changed.
-
-    Raises:
-        NotImplementedError: It would be a chord.
-    """
+    """What ``left | right`` is; neither is changed."""
     if isinstance(left, group):
         if isinstance(right, group) and not right.tasks:
             return left.clone()
-        raise NotImplementedError(NO_CHORDS.format(f"{left!r} | {right!r}"))
+        return chord(left.clone(), right.clone(), app=left._app or right._app)
+    if isinstance(left, chord) and not isinstance(right, chain):
+        one = _unrolled(right)
+        if not isinstance(one, group):
+            return _with_body(left, one)
+    return _appended(left, right)
+
+
+def _appended(left: Signature, right: Any) -> Any:
+    """A chain of the two, with chords where a group or a chord is followed by something."""
     steps = left.unchain_tasks() if isinstance(left, chain) else [left.clone()]
     app = left._app or right._app
     kind = type(left) if isinstance(left, chain) else chain
-    if isinstance(right, group):
-        tasks = right.tasks
+    if isinstance(right, chain):
+        if isinstance(left, chord):
+            return kind.of([*steps, *right.unchain_tasks()], app)
+        return reduce(join, right.unchain_tasks(), left)
+    one = _unrolled(right)
+    if isinstance(one, group) and isinstance(left, chain):
         if not steps:
-            return as_signature(tasks[0]).clone() if len(tasks) == 1 else right.clone()
-        if not tasks and isinstance(left, chain):
+            return one.clone()
+        if not one.tasks:
             return left.clone()
-        following = [as_signature(tasks[0]) if len(tasks) == 1 else right]
-    else:
-        following = right.unchain_tasks() if isinstance(right, chain) else [right]
+    if not steps and isinstance(right, group):
+        return one.clone()
     if steps and isinstance(steps[-1], group) and not steps[-1].tasks:
         steps.pop()
-    if steps and isinstance(steps[-1], group) and following:
-        raise NotImplementedError(NO_CHORDS.format(f"{left!r} | {right!r}"))
-    return kind.of([*steps, *(step.clone() for step in following)], app)
+    last = steps[-1] if steps else None
+    if isinstance(last, group) and not isinstance(one, group):
+        steps[-1:] = [chord(last, one.clone(), app=app)]
+    elif isinstance(last, chord) and isinstance(left, chain) and not isinstance(one, chord):
+        steps[-1:] = [_with_body(last, one)]
+    else:
+        steps.append(one.clone())
+    return kind.of(steps, app)
 
 
-def without_repeated_module(texts: list[str], name: str) -> list[str]:
-    """Texts of calls; the module of the first one's task is said once."""
-    module = name.rpartition(".")[0]
-    return [texts[0], *(text.replace(f"{module}.", "") if module else text for text in texts[1:])]
+def _unrolled(right: Any) -> Any:
+    """The task of a group of one; anything else as it is."""
+    return as_signature(right.tasks[0]) if isinstance(right, group) and len(right.tasks) == 1 else right
+
+
+def _with_body(left: chord, following: Any) -> Any:
+    copy = left.clone()
+    copy.body = following.clone() if copy.body is None else copy.body | following
+    return copy
 
 
 def _as_list(value: Any) -> list[Any]:

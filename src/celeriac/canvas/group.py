@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from celeriac.canvas.stamping import StampingVisitor
     from celeriac.current import AppLike
 
-__all__ = ["flat_members", "group"]
+__all__ = ["flat_members", "group", "record_child"]
 
 G = TypeVar("G", bound="group")
 
@@ -119,17 +119,20 @@ class group(Signature):  # noqa: N801 - Celery's name
         given = {key: value for key, value in options.items() if value is not None}
         if producer is not None:
             given["producer"] = producer
-        if given.pop("chain", None):
-            raise NotImplementedError(f"chords are not built yet: {self!r} is followed by other steps of a chain")
+        if later := given.pop("chain", None):
+            whole: Any = self
+            for step in reversed(later):
+                whole = whole | as_signature(step)
+            return whole.apply_async(args, kwargs, add_to_parent=add_to_parent, **given)
         place = {key: given.pop(key, None) for key in ("group_id", "chord", "root_id", "parent_id", "group_index")}
         copy = self.clone()
         result = copy.freeze(given.pop("task_id", None), **place)
-        copy._send(args, kwargs, given)
+        copy.send(args, kwargs, given)
         if add_to_parent:
-            _add_to_parent(result)
+            record_child(result)
         return result
 
-    def _send(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> None:
+    def send(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> None:
         """Send the tasks, which are frozen: together, but for those whose class has an `apply_async` of its own."""
         app, alone = self.app, []
 
@@ -149,8 +152,8 @@ class group(Signature):  # noqa: N801 - Celery's name
         """What is to be sent for each task."""
         for member in self.tasks:
             first, _ = member.outgoing(args, kwargs, options)
-            if isinstance(first, group):
-                # A chain that begins with a group.
+            if first is not None and first.subtask_type is not None:
+                # A chord, or a chain that begins with one or with a group.
                 first.apply_async(add_to_parent=False)
             elif first is not None:
                 yield first
@@ -295,7 +298,7 @@ def flat_members(whole: group) -> list[Any]:
     return found
 
 
-def _add_to_parent(result: Any) -> None:
+def record_child(result: Any) -> None:
     """Record the result with the task that is running, unless that keeps no trail."""
     parent, task = get_current_worker_request(), get_current_task()
     if parent is not None and task is not None and task.trail:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from celeriac.current import AppLike
     from celeriac.result import AsyncResult
 
-__all__ = ["MAPPED", "Signature", "as_signature", "maybe_signature", "signature"]
+__all__ = ["MAPPED", "Signature", "as_signature", "maybe_signature", "signature", "without_repeated_module"]
 
 S = TypeVar("S", bound="Signature")
 
@@ -391,7 +391,6 @@ class Signature(dict[str, Any]):
 
         Raises:
             TypeError: The other one is no signature.
-            NotImplementedError: It would be a chord, which is not built yet.
         """
         if not isinstance(other, Signature):
             if isinstance(other, Mapping):
@@ -469,3 +468,9 @@ def as_signature(value: Any) -> Signature:
     if isinstance(value, Mapping):
         return signature(dict(value))
     raise TypeError(f"A signature is expected, got {value!r}: use task.s(...)")
+
+
+def without_repeated_module(texts: list[str], name: str) -> list[str]:
+    """Texts of calls; the module of the first one's task is said once."""
+    module = name.rpartition(".")[0]
+    return [texts[0], *(text.replace(f"{module}.", "") if module else text for text in texts[1:])]

@@ -40,6 +40,18 @@ class StampingVisitor(ABC):
     def on_chain_end(self, chain: Signature, **headers: Any) -> None:  # noqa: B027 - may be left as it is
         """Called after the tasks of a chain."""
 
+    def on_chord_header_start(self, chord: Signature, **headers: Any) -> Mapping[str, Any] | None:
+        """Stamps of every task of a chord's header; those of a group, unless a subclass says otherwise."""
+        return self.on_group_start(_header_of(chord), **headers)
+
+    def on_chord_header_end(self, chord: Signature, **headers: Any) -> None:
+        """Called after the tasks of a chord's header."""
+        self.on_group_end(_header_of(chord), **headers)
+
+    def on_chord_body(self, chord: Signature, **headers: Any) -> Mapping[str, Any] | None:
+        """Stamps of the body of a chord."""
+        return None
+
     def on_callback(self, callback: Signature, **headers: Any) -> Mapping[str, Any] | None:
         """Stamps of a task that is linked to success."""
         return None
@@ -47,6 +59,12 @@ class StampingVisitor(ABC):
     def on_errback(self, errback: Signature, **headers: Any) -> Mapping[str, Any] | None:
         """Stamps of a task that is linked to failure."""
         return None
+
+
+def _header_of(chord: Any) -> Any:
+    """The header of a chord as a group, of the very signatures that are in it."""
+    header = chord.kwargs["header"]
+    return chord.TYPES["group"](header, app=chord._app) if isinstance(header, list) else header
 
 
 def combine(headers: Mapping[str, Any], more: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -4,7 +4,8 @@ The same steps serve a worker's child, the solo pool and eager mode.  How jobs a
 pool's business; when a message is acknowledged is the worker's.
 
 The order around the result is Celery's: links and the next task of a chain go out before the result is stored
-(better twice than never), errbacks and handlers after it (they may read it).
+(better twice than never), errbacks and handlers after it (they may read it); the parts of chords are recorded after
+their result, and before the message is acknowledged.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from celeriac import signals, states
 from celeriac.backend.base import ResultRecord
 from celeriac.current import Context, pop_task, push_task
 from celeriac.exceptions import (
-    ChordError,
     Ignore,
     ImproperlyConfigured,
     InvalidTaskError,
@@ -27,9 +27,11 @@ from celeriac.exceptions import (
     Retry,
     SerializationError,
 )
-from celeriac.execution import follow_up
+from celeriac.execution import chords, follow_up
 from celeriac.execution.job import FAILED, IGNORED, REFUSED, REJECTED, REQUEUED, RETRIED, SUCCEEDED, Outcome
+from celeriac.execution.patience import patiently
 from celeriac.execution.results import store_records
+from celeriac.message import Message
 from celeriac.protocol import decode_payload
 from celeriac.serialization.einfo import ExceptionInfo
 from celeriac.utils.dataclass import dataclass
@@ -40,10 +42,11 @@ if TYPE_CHECKING:
     from celeriac.current import AppLike
     from celeriac.execution.job import Job
     from celeriac.execution.results import ResultBuffer
-    from celeriac.message import Message
 
 logger = logging.getLogger("celeriac.app.trace")
 
+#: Kinds of outcome after which a task does not come again.
+_ENDS = (SUCCEEDED, FAILED, REJECTED)
 #: What a payload that cannot be run raises; ImproperlyConfigured is a serializer whose package is not installed.
 UNREADABLE = (SerializationError, InvalidTaskError, NotRegistered, ImproperlyConfigured)
 
@@ -112,12 +115,21 @@ class Executor:
             run = self._enter(job)
         except UNREADABLE as exc:
             return self._refuse(job, exc)
+        if chords.ONCE in job.headers and not self._may_begin(job):
+            return Outcome(job.seq, IGNORED, 0.0)
         token = push_task(run.task, run.request)
         try:
             self._run(run)
         finally:
             pop_task(token)
         return Outcome(job.seq, run.kind, run.runtime, _detail(run))
+
+    def _may_begin(self, job: Job) -> bool:
+        redelivered = bool(job.delivery_info.get("redelivered"))
+        return patiently(
+            lambda: chords.may_begin(self.app, job.headers, redelivered=redelivered),
+            f"ask {self.app.backend.url} whether task {job.headers.get('id')} may begin",
+        )
 
     def _enter(self, job: Job) -> Execution:
         """Decode the payload and build the request."""
@@ -171,7 +183,8 @@ class Executor:
         except UNREADABLE as why:
             logger.error("Task %s[%s]: its handlers cannot run: %s",
                          job.headers.get("task"), job.headers.get("id"), why)  # fmt: skip
-            store_state(self.app, job.headers, job.properties, states.FAILURE, exc)
+            message = Message(job.body, job.content_type, job.content_encoding, job.headers, job.properties)
+            record_unrun(self.app, message, states.FAILURE, exc)
             return
         run.kind, run.state, run.value = FAILED, states.FAILURE, exc
         run.einfo = ExceptionInfo.from_exception(exc)
@@ -181,6 +194,7 @@ class Executor:
             self._record(run)
             self.results.flush()
             handle(self.app, run)
+            self.results.flush()
         finally:
             pop_task(token)
 
@@ -192,11 +206,8 @@ class Executor:
             signals.task_prerun.send(sender=task, task_id=request.id, task=task, args=run.args, kwargs=run.kwargs)
         if plan.track_started and not self._ignores(run):
             self._store_now(run, states.STARTED, {"pid": os.getpid(), "hostname": self.hostname})
-        if request.chord is None:
-            call(run)
-            conclude(self.app, run)
-        else:
-            self._refuse_chord(run)
+        call(run)
+        conclude(self.app, run)
         if run.kind != SUCCEEDED:
             self._fail_rest(run)
         self._record(run)
@@ -204,21 +215,15 @@ class Executor:
 
     def _fail_rest(self, run: Execution) -> None:
         """Let the steps after a failed one fail with it."""
-        if run.state != states.FAILURE or not run.request.chain:
+        chain = run.request.chain
+        if run.state != states.FAILURE or not chain:
             return
-        for record in follow_up.failed_rest(run.request.chain, run.value, run.traceback):
+        for record in follow_up.failed_rest(chain, run.value, run.traceback):
             self.results.record(self.app.backend, record)
+        for part in chords.ended_rest(self.app, chain, run.value, run.traceback, run.request.root_id):
+            self.results.end_part(part)
         if not self._wants_record(run):
             self.results.flush()
-
-    def _refuse_chord(self, run: Execution) -> None:
-        """Fail a member of a chord, and the chord's body, for which somebody may be waiting."""
-        run.kind, run.state, run.value = FAILED, states.FAILURE, ChordError(follow_up.CHORD_NOT_BUILT)
-        run.einfo = ExceptionInfo.from_exception(run.value)
-        for task_id in follow_up.ids_of(run.request.chord):
-            record = ResultRecord(task_id, states.FAILURE, run.value, run.traceback, [], utcnow_iso())
-            record.reply_to, record.correlation_id = run.request.reply_to, task_id
-            self.results.record(run.task.backend, record)
 
     def _ignores(self, run: Execution) -> bool:
         # The header is null when the caller did not know the task.
@@ -233,14 +238,20 @@ class Executor:
         return True
 
     def _record(self, run: Execution) -> None:
-        """Queue the record; store it at once when someone is about to look."""
-        if not self._wants_record(run) or (run.kind == RETRIED and run.value.sig is not None):
-            # What `Task.retry` published was stored before that.
+        """Queue the record, and what it means to a chord; store it at once when someone is about to look."""
+        # What `Task.retry` published was stored before that.
+        wanted = self._wants_record(run) and not (run.kind == RETRIED and run.value.sig is not None)
+        in_chord = run.request.chord is not None and run.kind in _ENDS
+        if not (wanted or in_chord):
             return
         # A retry is stored as its reason, which may be None; that it is one says the state.
         value = run.value.exc if run.kind == RETRIED else run.value
-        self.results.record(run.task.backend, self._make_record(run, run.state, value))
-        if needs_stored_result(run):
+        record = self._make_record(run, run.state, value)
+        if wanted:
+            self.results.record(run.task.backend, record)
+        if in_chord and (part := chords.ended_part(self.app, run.request, record)) is not None:
+            self.results.end_part(part)
+        if wanted and needs_stored_result(run):
             self.results.flush()
 
     def _make_record(self, run: Execution, state: str, value: Any) -> ResultRecord:
@@ -470,29 +481,45 @@ def run_eager(app: AppLike, task: Any, request: Context, args: Any, kwargs: Any)
     return EagerOutcome(run.state, run.value, run.traceback, run.einfo)
 
 
-def store_state(app: AppLike, headers: dict[str, Any], properties: dict[str, Any], state: str, value: Any) -> None:
-    """Store a state for a message that no task of this process can be run for."""
+def record_unrun(app: AppLike, message: Message, state: str, exc: BaseException) -> None:
+    """Record the end of a message that will not run, and what that means to those who wait for it.
+
+    The steps after it and its chord are told where its payload can be read.
+
+    Args:
+        app: The application.
+        message: The message.
+        state: Its state: FAILURE, or REVOKED.
+        exc: Why.
+    """
+    headers, properties = message.headers, message.properties
     task_id = headers.get("id")
-    if not isinstance(task_id, str) or headers.get("ignore_result"):
+    if not isinstance(task_id, str):
         return
     done = utcnow_iso() if state in states.READY_STATES else None
-    record = ResultRecord(task_id, state, value, None, [], done, headers.get("group"), headers.get("parent_id"))
+    record = ResultRecord(task_id, state, exc, None, [], done, headers.get("group"), headers.get("parent_id"))
     record.reply_to, record.correlation_id = properties.get("reply_to"), properties.get("correlation_id")
-    store_records(app.backend, [record])
-
-
-def store_rest(app: AppLike, message: Message, exc: BaseException) -> None:
-    """Let the steps after a message that will not run fail with it, where its payload can be read."""
-    try:
-        _, _, embed = decode_payload(
-            message.body, message.content_type, message.content_encoding, message.headers,
-            app.serializers, app.accept_content,
+    records, parts = [] if headers.get("ignore_result") else [record], []
+    if done is not None:
+        try:
+            _, _, embed = decode_payload(
+                message.body, message.content_type, message.content_encoding, headers,
+                app.serializers, app.accept_content,
+            )  # fmt: skip
+        except UNREADABLE:
+            embed = {}
+        chain, root_id = embed.get("chain"), headers.get("root_id")
+        records = [*follow_up.failed_rest(chain, exc, None), *records]
+        parts = chords.ended_rest(app, chain, exc, None, root_id)
+        request = Context(
+            chord=embed.get("chord"), group=headers.get("group"), group_index=headers.get("group_index"),
+            root_id=root_id,
         )  # fmt: skip
-    except UNREADABLE:
-        return
-    records = follow_up.failed_rest(embed.get("chain"), exc, None)
+        if (part := chords.ended_part(app, request, record)) is not None:
+            parts.append(part)
     if records:
         store_records(app.backend, records)
+    chords.record_parts(parts)
 
 
 #: Headers of protocol 2 and what brokers add; all others are the user's own.
@@ -500,7 +527,7 @@ STANDARD_HEADERS = frozenset(
     {
         "lang", "task", "id", "shadow", "eta", "expires", "group", "group_index", "retries", "timelimit", "root_id",
         "parent_id", "argsrepr", "kwargsrepr", "origin", "ignore_result", "replaced_task_nesting",
-        "stamped_headers", "stamps", "compression", "utc",
+        "stamped_headers", "stamps", "compression", "utc", chords.ONCE,
     }
 )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """What a finished task sets in motion: its links, the next task of its chain or the failure of them all, its errbacks.
 
-Publishing is the app's job; when each of these goes out is decided by `celeriac.execution.execute`.
+Chords are `celeriac.execution.chords`' business.  Publishing is the app's job; when each of these goes out is decided
+by `celeriac.execution.execute`.
 """
 
 from __future__ import annotations
@@ -22,16 +23,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Why a member of a chord is not run.
-CHORD_NOT_BUILT = (
-    "this version of Celeriac cannot count the members of a chord, so its body would never run: chords are not built "
-    "yet; let workers of Celery consume the queues of chords"
-)
-
 
 def publish_next(app: AppLike, request: Context, value: Any) -> None:
     """Send the links and the next task of the chain, with the result as their first argument."""
-    priority = _inherited_priority(app, request)
+    priority = inherited_priority(app, request)
     common: dict[str, Any] = {"parent_id": request.id, "root_id": request.root_id}
     if priority is not None:
         common["priority"] = priority
@@ -50,35 +45,30 @@ def publish_errbacks(app: AppLike, request: Context, exc: BaseException, traceba
     ``errback(request, exc, traceback)``; any other is sent with the id of the failed task as its argument.
     """
     for raw in request.errbacks or ():
-        errback = maybe_signature(raw, app=app)
-        task = app.tasks.get(errback.task) if errback.subtask_type is None else None
-        if task is not None and task.accepts_failure_arguments:
-            _call_in_place(task, errback, request, exc, traceback)
+        if is_called_in_place(app, raw):
+            call_in_place(app, raw, request, exc, traceback)
         else:
+            errback = maybe_signature(raw, app=app)
             errback.apply_async((request.id,), parent_id=request.id, root_id=request.root_id)
 
 
-def _call_in_place(task: Any, errback: Any, request: Context, exc: BaseException, traceback: str | None) -> None:
-    """A failing errback is logged: the others still run, and the task's state stands."""
+def is_called_in_place(app: AppLike, errback: Mapping[str, Any]) -> bool:
+    """An errback is registered here, and takes more than the id of the failed task."""
+    task = app.tasks.get(errback["task"]) if errback.get("subtask_type") is None else None
+    return task is not None and bool(task.accepts_failure_arguments)
+
+
+def call_in_place(
+    app: AppLike, raw: Mapping[str, Any], request: Context, exc: BaseException, traceback: str | None
+) -> None:
+    """Call an errback. One that fails is logged: the others still run, and the task's state stands."""
+    errback = maybe_signature(raw, app=app)
     args = tuple(errback.args or ())
     lead = () if errback.immutable else (request, exc, traceback)
     try:
-        task(*lead, *args, **(errback.kwargs or {}))
+        app.tasks[errback.task](*lead, *args, **(errback.kwargs or {}))
     except Exception:
         logger.error("Errback %s of task %s raised:\n%s", errback.task, request.id, ExceptionInfo())
-
-
-def ids_of(signature: Any) -> Iterator[str]:
-    """The ids that a frozen signature or workflow will have, those of its parts included."""
-    if not isinstance(signature, dict):
-        return
-    task_id = (signature.get("options") or {}).get("task_id")
-    if isinstance(task_id, str):
-        yield task_id
-    kwargs = signature.get("kwargs") or {}
-    parts = kwargs.get("tasks") if signature.get("subtask_type") in ("chain", "group") else ()
-    for part in (*(parts or ()), kwargs.get("body") if signature.get("subtask_type") == "chord" else None):
-        yield from ids_of(part)
 
 
 def failed_rest(chain: Any, exc: BaseException, traceback: str | None) -> list[ResultRecord]:
@@ -89,11 +79,19 @@ def failed_rest(chain: Any, exc: BaseException, traceback: str | None) -> list[R
         exc: Exception of the step that failed.
         traceback: Text of its traceback.
     """
-    return [_failed(leaf, exc, traceback) for step in reversed(chain or ()) for leaf in _leaves(step)]
+    return [failed(options, exc, traceback) for options in leaves(chain) if not options.get("ignore_result")]
+
+
+def leaves(chain: Any) -> Iterator[Mapping[str, Any]]:
+    """Options of the frozen tasks in the rest of a chain, those of workflows in it included.
+
+    Of a chord they are those of its body, on which everything after it depends.
+    """
+    for step in reversed(chain or ()):
+        yield from _leaves(step)
 
 
 def _leaves(step: Any) -> Iterator[Mapping[str, Any]]:
-    """The frozen tasks of a step, which may be a workflow, that keep a result."""
     if not isinstance(step, Mapping):
         return
     kwargs = step.get("kwargs") or {}
@@ -103,18 +101,34 @@ def _leaves(step: Any) -> Iterator[Mapping[str, Any]]:
             yield from _leaves(part)
     elif kind == "chord":
         yield from _leaves(kwargs.get("body"))
-    elif isinstance(options.get("task_id"), str) and not options.get("ignore_result"):
+    elif isinstance(options.get("task_id"), str):
         yield options
+    yield from leaves(options.get("chain"))
 
 
-def _failed(options: Mapping[str, Any], exc: BaseException, traceback: str | None) -> ResultRecord:
+def failed(options: Mapping[str, Any], exc: BaseException, traceback: str | None) -> ResultRecord:
+    """The record of a frozen task that will not run.
+
+    Args:
+        options: Its options.
+        exc: Why.
+        traceback: Text of the traceback.
+    """
     task_id = options["task_id"]
     record = ResultRecord(task_id, states.FAILURE, exc, traceback, [], utcnow_iso(), options.get("group_id"))
     record.reply_to, record.correlation_id = options.get("reply_to"), task_id
     return record
 
 
-def _inherited_priority(app: AppLike, request: Context) -> int | None:
+def as_list(value: Any) -> list[Any]:
+    """What ``link`` and ``link_error`` hold: one signature, several, or none."""
+    if not value:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def inherited_priority(app: AppLike, request: Context) -> int | None:
+    """The priority that tasks sent by a request are to have, if they are to have its."""
     if not app.conf.task_inherit_parent_priority:
         return None
     priority: int | None = (request.delivery_info or {}).get("priority")

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from celeriac import states
 from celeriac.exceptions import EncodeError, OperationalError
+from celeriac.execution.patience import patiently
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celeriac.backend.base import ResultBackend, ResultRecord
+    from celeriac.execution.chords import EndedPart
     from celeriac.execution.job import Outcome
 
 logger = logging.getLogger(__name__)
@@ -27,8 +29,6 @@ logger = logging.getLogger(__name__)
 MAX_DELAY = 0.005
 #: A batch this long is stored at once.
 MAX_BATCH = 64
-#: Seconds between attempts while the result store cannot be reached.
-RETRY_INTERVALS = (0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class ResultBuffer:
@@ -40,13 +40,22 @@ class ResultBuffer:
     Args:
         send: Takes a batch of outcomes to the coordinator.
         stop_waiting: Says that the worker is going away: stop retrying a store that is down.
+        join: Takes the ends of tasks in chords, and ``stop_waiting``.
     """
 
-    def __init__(self, send: Callable[[list[Outcome]], None], stop_waiting: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        send: Callable[[list[Outcome]], None],
+        stop_waiting: Callable[[], bool] = lambda: False,
+        *,
+        join: Callable[[list[EndedPart], Callable[[], bool]], None],
+    ) -> None:
         self._send = send
+        self._join = join
         self._stop_waiting = stop_waiting
         # Deques, because the side thread takes from them while the main thread appends.
         self._records: deque[tuple[ResultBackend, ResultRecord]] = deque()
+        self._parts: deque[EndedPart] = deque()
         self._outcomes: deque[Outcome] = deque()
         self._lock = threading.Lock()
         self._armed = threading.Event()
@@ -55,6 +64,10 @@ class ResultBuffer:
     def record(self, backend: ResultBackend, record: ResultRecord) -> None:
         """Queue one record for storing."""
         self._records.append((backend, record))
+
+    def end_part(self, part: EndedPart) -> None:
+        """Queue the end of a task that is in the header of a chord; it is recorded after its result is stored."""
+        self._parts.append(part)
 
     def finish(self, outcome: Outcome, *, more: bool) -> None:
         """Queue the outcome of a finished job.
@@ -75,9 +88,12 @@ class ResultBuffer:
             self._armed.clear()
             # Outcomes first: the record of each one taken here was queued before it.
             outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
+            parts = [self._parts.popleft() for _ in range(len(self._parts))]
             records = [self._records.popleft() for _ in range(len(self._records))]
             if records:
                 self._store(records)
+            if parts:
+                self._join(parts, self._stop_waiting)
             if outcomes:
                 self._send(outcomes)
 
@@ -115,29 +131,18 @@ def store_records(
     Raises:
         OperationalError: The store is still out of reach and ``stop_waiting`` says to give up.
     """
-    attempt = 0
-    while True:
-        try:
-            backend.store_many(records)
-            return
-        except OperationalError as exc:
-            if stop_waiting():
-                raise
-            interval = RETRY_INTERVALS[min(attempt, len(RETRY_INTERVALS) - 1)]
-            attempt += 1
-            logger.error(
-                "Cannot store %d result(s) in %s: %s. Trying again in %.1f seconds.",
-                len(records), backend.url, exc, interval,
-            )  # fmt: skip
-            time.sleep(interval)
-        except Exception as exc:
-            # Whatever is wrong with one record must neither keep back the others nor end the process.
-            if len(records) > 1:
-                for record in records:
-                    store_records(backend, [record], stop_waiting)
-            else:
-                _store_refusal(backend, records[0], exc)
-            return
+    what = f"store {len(records)} result(s) in {backend.url}"
+    try:
+        patiently(lambda: backend.store_many(records), what, stop_waiting)
+    except OperationalError:
+        raise
+    except Exception as exc:
+        # Whatever is wrong with one record must neither keep back the others nor end the process.
+        if len(records) > 1:
+            for record in records:
+                store_records(backend, [record], stop_waiting)
+        else:
+            _store_refusal(backend, records[0], exc)
 
 
 def _store_refusal(backend: ResultBackend, record: ResultRecord, exc: Exception) -> None:

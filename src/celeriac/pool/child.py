@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import signals
 from celeriac.exceptions import OperationalError, SoftTimeLimitExceeded
+from celeriac.execution.chords import record_parts
 from celeriac.execution.execute import Executor
 from celeriac.execution.results import ResultBuffer
 from celeriac.log import redirect_stdouts
@@ -112,7 +113,7 @@ class Child:
 
     def _work(self) -> None:
         """Take, execute, report; flush whenever nothing is next."""
-        results = ResultBuffer(self._report, lambda: self._abandoned)
+        results = ResultBuffer(self._report, lambda: self._abandoned, join=record_parts)
         try:
             self._work_until_closed(results)
         except Closed as exc:

@@ -13,6 +13,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from celeriac import signals
+from celeriac.execution.chords import record_parts
 from celeriac.execution.execute import Executor
 from celeriac.execution.results import ResultBuffer
 from celeriac.pool.base import Slot
@@ -58,7 +59,7 @@ class LocalPool:
 
     def run(self) -> None:
         """Work in the calling thread until `stop`."""
-        results = ResultBuffer(self._report, lambda: self._closed)
+        results = ResultBuffer(self._report, lambda: self._closed, join=record_parts)
         executor = Executor(self._app, self._hostname, results)
         signals.worker_process_init.send(sender=self._hostname)
         job: Job | None = None

@@ -19,6 +19,7 @@ from celeriac.exceptions import (
     TimeLimitExceeded,
     WorkerLostError,
 )
+from celeriac.execution.chords import ONCE
 from celeriac.execution.job import KIND_NAMES, LOST, REFUSED, SUCCEEDED, TIMED_OUT
 from celeriac.utils.dataclass import dataclass
 from celeriac.worker.dispatcher import Dispatcher
@@ -66,6 +67,7 @@ class CoordinatorOptions:
         grace: Seconds a warm shutdown waits for running tasks; None is as long as they take.
         soft_shutdown_timeout: Seconds before a cold shutdown ends them.
         soft_shutdown_on_idle: Wait even when nothing runs.
+        chord_interval: Seconds between two searches for chords that are complete but were not concluded; 0 is never.
     """
 
     hostname: str
@@ -75,6 +77,7 @@ class CoordinatorOptions:
     grace: float | None = None
     soft_shutdown_timeout: float = 0.0
     soft_shutdown_on_idle: bool = False
+    chord_interval: float = 0.0
 
 
 class Coordinator:
@@ -145,6 +148,7 @@ class Coordinator:
         self._adjust_prefetch()
         await self._pool.start(self)
         self._broker.start()
+        self._reporter.watch_chords(self._options.chord_interval)
         self.started = True
         await self._stage_changed.wait()
         await self._shut_down()
@@ -221,7 +225,7 @@ class Coordinator:
         unsettled = [entry.delivery for entry in self._ledger if entry.late and not entry.orphaned]
         if unsettled:
             log.warning("Restoring %d unacknowledged message(s)", len(unsettled))
-            self._broker.post("release", unsettled)
+            self._release_begun(unsettled)
         for entry in self._ledger:
             if entry.acked:
                 cancelled = Retry("cancelled by Celery")
@@ -235,6 +239,12 @@ class Coordinator:
             log.error(
                 "The broker did not answer in %s seconds; its messages return when the lease lapses", BROKER_TIMEOUT
             )
+
+    def _release_begun(self, deliveries: list[Delivery]) -> None:
+        """Give back what may have begun, uncharged; but a task that runs once must be known by its redelivery."""
+        once = [delivery for delivery in deliveries if ONCE in delivery.message.headers]
+        self._broker.post("requeue", once)
+        self._broker.post("release", [delivery for delivery in deliveries if ONCE not in delivery.message.headers])
 
     def _release_unbegun(self) -> None:
         """Give back what has not begun. What was acknowledged early has no way back and still runs."""
@@ -442,7 +452,7 @@ class Coordinator:
                 self._ledger.remove(entry)
                 self._broker.finished += 1
                 if not entry.orphaned:
-                    self._broker.post("release", [entry.delivery])
+                    self._release_begun([entry.delivery])
             elif entry is not None:
                 self._lose(entry, LOST, WorkerLostError(f"Worker exited prematurely: {reason} Job: {seq}."))
         for seq in running:

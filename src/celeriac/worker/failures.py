@@ -1,16 +1,19 @@
-"""Failures that no child can report: lost, killed at a limit, expired, unknown.  Runs in one side thread.
+"""What no child can report or do: tasks lost, killed at a limit, expired, unknown; chords whose worker died.
+
+Runs in one side thread.
 
 Storing may wait for the result store, and handlers are users' code; neither may hold up the coordinator's loop.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from celeriac import states
-from celeriac.execution.execute import Executor, store_rest, store_state
+from celeriac.execution.chords import conclude_overdue, record_parts
+from celeriac.execution.execute import Executor, record_unrun
 from celeriac.execution.results import ResultBuffer
 
 if TYPE_CHECKING:
@@ -37,7 +40,9 @@ class FailureReporter:
         self._app = app
         self._loop = loop
         self._stopping = False
-        self._executor = Executor(app, hostname, ResultBuffer(lambda outcomes: None, lambda: self._stopping))
+        self._executor = Executor(
+            app, hostname, ResultBuffer(lambda outcomes: None, lambda: self._stopping, join=record_parts)
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="failures")
 
     def fail(self, job: Job, exc: BaseException, then: Callable[[], None]) -> None:
@@ -46,12 +51,26 @@ class FailureReporter:
 
     def store(self, message: Message, state: str, exc: BaseException, then: Callable[[], None]) -> None:
         """Store a state for a message that will not run, and for what waits for it; then call ``then`` on the loop."""
-        self._submit(then, self._store, message, state, exc)
+        self._submit(then, record_unrun, self._app, message, state, exc)
 
-    def _store(self, message: Message, state: str, exc: BaseException) -> None:
-        if state in states.READY_STATES:
-            store_rest(self._app, message, exc)
-        store_state(self._app, message.headers, message.properties, state, exc)
+    def watch_chords(self, interval: float) -> None:
+        """Conclude the chords that other workers left complete, now and again; call on the loop.
+
+        Args:
+            interval: Seconds between two looks; 0 is never.
+        """
+        if interval and self._app.backend.capabilities.chords:
+            self._loop.call_later(interval, self._look_at_chords, interval)
+
+    def _look_at_chords(self, interval: float) -> None:
+        if not self._stopping:
+            self._submit(functools.partial(self.watch_chords, interval), self._conclude_chords)
+
+    def _conclude_chords(self) -> None:
+        try:
+            conclude_overdue(self._app)
+        except Exception as exc:
+            logger.error("Cannot look for chords that are complete: %s", exc)
 
     def _submit(self, then: Callable[[], None], function: Any, *args: Any) -> None:
         self._thread.submit(self._run, then, function, args)

@@ -90,6 +90,7 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
             grace=conf.worker_shutdown_grace,
             soft_shutdown_timeout=conf.worker_soft_shutdown_timeout,
             soft_shutdown_on_idle=conf.worker_enable_soft_shutdown_on_idle,
+            chord_interval=conf.broker_sweep_interval,
         ),
         pool,
         Intake(

@@ -271,11 +271,6 @@ def test_replacement_that_fails_fails_the_rest_of_the_chain(s: Any) -> None:
         get((s("replacing", s("failing")) | s("double") | s("double")).delay())
 
 
-def test_replacement_by_a_group_says_that_chords_are_not_built(s: Any) -> None:
-    with pytest.raises(NotImplementedError, match="chords are not built yet"):
-        get(s("replacing", group(s("add", 1, 1), s("add", 2, 2))).delay())
-
-
 # ---------------------------------------------------------------------------------------------- stamps
 
 

@@ -65,19 +65,6 @@ def test_operands_are_not_changed(s: Any, two: Any) -> None:
     assert "other" not in json.dumps([left, right, two])
 
 
-@pytest.mark.parametrize("how", ["g|t", "g|c", "g|g", "c|t", "chain(g,t)"])
-def test_a_step_after_a_group_would_be_a_chord(s: Any, two: Any, how: str) -> None:
-    make: dict[str, Callable[[], Any]] = {
-        "g|t": lambda: two | s(1),
-        "g|c": lambda: two | (s(1) | s(2)),
-        "g|g": lambda: two | two,
-        "c|t": lambda: s(1, 1) | two | s(2),
-        "chain(g,t)": lambda: chain(two, s(1)),
-    }
-    with pytest.raises(NotImplementedError, match="chords are not built yet"):
-        make[how]()
-
-
 def test_links_of_a_chain_move_to_its_tasks(s: Any) -> None:
     pair = s(1, 1) | s(2)
     pair.link(s(8))

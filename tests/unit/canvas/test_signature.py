@@ -168,10 +168,6 @@ def test_the_operator_of_chains_refuses_what_is_no_signature(add: Task[..., Any]
         add.s(1, 2) | 3
 
 
-def test_chords_say_that_they_are_not_built(add: Task[..., Any]) -> None:
-    with pytest.raises(ImportError, match=r"celeriac\.chord is not built yet"):
-        exec("from celeriac import chord")  # noqa: S102 - type checkers know that there is none
-    with pytest.raises(NotImplementedError, match=r"add_to_chord\(\) is not built yet"):
-        add.add_to_chord(add.s())
-    with pytest.raises(NotImplementedError, match=r"'chord'.*not built yet"):
-        signature({"task": "celery.chord", "args": [], "kwargs": {}, "options": {}, "subtask_type": "chord"})
+def test_a_type_that_nobody_registered_is_refused() -> None:
+    with pytest.raises(NotImplementedError, match=r"'spiral'.*not built yet; known are"):
+        signature({"task": "p.spiral", "args": [], "kwargs": {}, "options": {}, "subtask_type": "spiral"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from celeriac import Celery, signals
+from celeriac.execution.chords import record_parts
 from celeriac.execution.execute import Executor
 from celeriac.execution.job import Job, Outcome
 from celeriac.execution.results import ResultBuffer
@@ -36,7 +37,7 @@ def test_state_is_stored_before_the_next_attempt_is_published(unique_name: str) 
             1, message.headers, message.properties, message.body, message.content_type, message.content_encoding, {},
             None, None, False,
         )  # fmt: skip
-        results = ResultBuffer(outcomes.extend)
+        results = ResultBuffer(outcomes.extend, join=record_parts)
         signals.before_task_publish.connect(on_publish)
         try:
             results.finish(Executor(app, "w@h", results).execute(job), more=False)

@@ -74,7 +74,7 @@ def play(scenario: Callable[[NotedBroker, Coordinator], None]) -> None:
         BusyPool(),  # type: ignore[arg-type]
         Intake(app),
         lambda listener, loop: NotedBroker(listener, whole),  # type: ignore[arg-type, return-value]
-        lambda loop: SimpleNamespace(stop=lambda: None),  # type: ignore[arg-type, return-value]
+        lambda loop: SimpleNamespace(stop=lambda: None, watch_chords=lambda interval: None),  # type: ignore[arg-type, return-value]
         lambda: None,
     )
     asyncio.run(coordinator.run())

@@ -11,7 +11,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
+from celeriac.backend.codec import ResultCodec
+from celeriac.backend.database.chords import DatabaseChords
 from celeriac.backend.database.setup import make_tables
 from celeriac.backend.database.statements import store_rows
 from celeriac.backend.database.tables import RowCodec, Tables
@@ -62,6 +64,7 @@ class DatabaseBackend(WatchedResults):
         self.capabilities = BackendCapabilities("db", expires=False)
         self._codec = RowCodec(self.options)
         self._tables = Tables(settings.get("database_table_names") or {}, settings.get("database_table_schemas") or {})
+        self._chords = DatabaseChords(self.options, ResultCodec(self.options), self._tables.joining, self._statement)
         self._make_at_once = bool(settings.get("database_create_tables_at_setup", True))
         engine_options = settings.get("database_engine_options")
         self._engines = Engines(
@@ -139,6 +142,27 @@ class DatabaseBackend(WatchedResults):
         with self._statement() as engine, engine.begin() as connection:
             connection.execute(sa.delete(table).where(table.c.taskset_id == group_id))
 
+    def open_chord(self, chord_id: str, size: int) -> None:
+        self._chords.open(chord_id, size)
+
+    def grow_chord(self, chord_id: str, count: int) -> None:
+        self._chords.grow(chord_id, count)
+
+    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+        return self._chords.add(chord_id, parts, body, lease)
+
+    def load_chord(self, chord_id: str) -> list[ChordPart] | None:
+        return self._chords.load(chord_id)
+
+    def close_chord(self, chord_id: str) -> None:
+        self._chords.close(chord_id)
+
+    def take_chords(self, *, lease: float) -> list[tuple[str, bytes]]:
+        return self._chords.take(lease)
+
+    def claim(self, name: str, token: str) -> str:
+        return self._chords.claim(name, token)
+
     def sweep(self) -> int:
         expires, failures = self.options.expires, self.options.failure_expires
         table, removed = self._tables.tasks, 0
@@ -154,6 +178,7 @@ class DatabaseBackend(WatchedResults):
                 removed += connection.execute(
                     sa.delete(table).where(table.c.date_done < _now(-failures), table.c.status == "FAILURE")
                 ).rowcount
+            removed += self._chords.sweep(connection, time.time())
         return removed
 
     def close(self) -> None:

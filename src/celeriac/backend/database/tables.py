@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import states
 from celeriac.backend.base import BackendOptions, ResultRecord
+from celeriac.backend.database.chords import ChordTables
 from celeriac.drivers.sql import large_binary, large_text, sa
 from celeriac.serialization.failures import decode_exception, encode_exception
 from celeriac.serialization.serializers import registry
@@ -25,7 +26,7 @@ _PICKLE = "application/x-python-serialize"
 
 
 class Tables:
-    """The two tables.
+    """Celery's two tables, and ours of chords.
 
     Args:
         names: ``database_table_names``: ``task`` and ``group``.
@@ -64,6 +65,7 @@ class Tables:
             schema=schemas.get("group"),
             sqlite_autoincrement=True,
         )
+        self.joining = ChordTables(self.metadata, schemas.get("group"))
 
 
 class RowCodec:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
+from celeriac.backend.chordless import WithoutChords
 from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
 from celeriac.backend.kv.driver import ABSENT, Entry
 from celeriac.backend.kv.schemes import STORES
@@ -37,7 +38,7 @@ def open_driver(scheme: str, url: str, options: BackendOptions) -> Driver:
     return driver
 
 
-class KeyValueBackend(WatchedResults):
+class KeyValueBackend(WithoutChords, WatchedResults):
     """A result store.
 
     Args:

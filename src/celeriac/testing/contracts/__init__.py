@@ -21,6 +21,7 @@ from celeriac.testing.contracts.backend import (
     MalformedResultContract,
     ServerBackendContract,
 )
+from celeriac.testing.contracts.backend_chords import ChordContract
 from celeriac.testing.contracts.broker import BrokerContract
 from celeriac.testing.contracts.broker_lease import LeaseContract
 from celeriac.testing.contracts.broker_server import MalformedContract, ServerBrokerContract
@@ -32,6 +33,7 @@ __all__ = [
     "BackendUnderTest",
     "BrokerContract",
     "BrokerUnderTest",
+    "ChordContract",
     "LeaseContract",
     "MalformedContract",
     "MalformedResultContract",

@@ -1,0 +1,49 @@
+"""The chord methods of backends that cannot join chords: each says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from celeriac.backend.base import ChordPart
+
+
+class WithoutChords:
+    """Refuses chords; a base class of backends whose capabilities say so."""
+
+    url: str
+
+    def open_chord(self, chord_id: str, size: int) -> None:
+        self._refuse()
+
+    def grow_chord(self, chord_id: str, count: int) -> None:
+        self._refuse()
+
+    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+        self._refuse()
+
+    def load_chord(self, chord_id: str) -> list[ChordPart] | None:
+        self._refuse()
+
+    def close_chord(self, chord_id: str) -> None:
+        self._refuse()
+
+    def take_chords(self, *, lease: float) -> list[tuple[str, bytes]]:
+        """None: it has no chords."""
+        return []
+
+    def claim(self, name: str, token: str) -> str:
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise NotImplementedError(chords_refused(self.url))
+
+
+def chords_refused(url: str) -> str:
+    """What to say when a chord is sent with such a backend."""
+    return (
+        f"A chord needs a result backend that keeps the results of its header, and {url} does not: set result_backend "
+        "to a store such as redis://, sqlite:// or db+postgresql://, in clients and workers"
+    )
