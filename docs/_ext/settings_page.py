@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celeriac import unbuilt
 from celeriac.config.options import GROUPS, SAME
-from celeriac.worker.unsupported import NOT_BUILT, WITHOUT_EFFECT
+from celeriac.worker.unsupported import WITHOUT_EFFECT
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
@@ -50,7 +51,7 @@ def _entry(option: Option) -> str:
         facts.append("one of " + ", ".join(f"`{choice!r}`" for choice in option.choices))
     if option.old and option.old.lower() != option.name:
         facts.append(f"old name `{option.old}`")
-    if option.name in NOT_BUILT:
+    if option.name in unbuilt.SETTINGS:
         facts.append("*not built yet*")
     if option.name in WITHOUT_EFFECT:
         facts.append(f"*without effect*: {WITHOUT_EFFECT[option.name]}")

@@ -11,7 +11,7 @@ import warnings
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar, cast, overload
 
-from celeriac import current
+from celeriac import current, unbuilt
 from celeriac.app import shared
 from celeriac.app.builtins import declare_builtins
 from celeriac.app.client import send
@@ -42,23 +42,6 @@ __all__ = ["Celery", "bugreport"]
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-
-_NOT_BUILT = {
-    "amqp": "use app.queues, app.router and app.publisher",
-    "events": "this version sends no events",
-    "log": "logging is set up by the worker",
-    "control": "remote control (revoke, inspect, rate limits at run time) is not built yet",
-    "pool": "sessions are kept per thread in app.sessions",
-    "producer_pool": "sessions are kept per thread in app.sessions",
-    "connection": "use app.broker and app.sessions",
-    "connection_for_read": "use app.broker_for_read",
-    "connection_for_write": "use app.broker and app.sessions",
-    "connection_or_acquire": "use app.broker and app.sessions",
-    "producer_or_acquire": "use app.publisher",
-    "setup_security": "messages cannot be signed in this version",
-    "clock": "this version sends no events",
-}
-
 
 #: Arguments of `Celery`, for those that are misspelt.
 _ARGUMENTS = (
@@ -123,7 +106,7 @@ class Celery(Declaring):
     ) -> None:
         for name, given in (("amqp", amqp), ("events", events), ("log", log), ("control", control)):
             if given is not None:
-                raise ImproperlyConfigured(f"Celery({name}={given!r}) is not supported: {_NOT_BUILT[name]}")
+                raise ImproperlyConfigured(f"Celery({name}={given!r}) is not supported: {unbuilt.APP_MEMBERS[name]}")
         for name in kwargs.keys() - OPTIONS.keys():
             if (meant := closest(name, _ARGUMENTS)) is not None:
                 raise TypeError(f"Celery() got {name}={kwargs[name]!r}; did you mean {meant}?")
@@ -424,8 +407,8 @@ class Celery(Declaring):
         return Service(self, **options)
 
     def __getattr__(self, name: str) -> Any:
-        if name in _NOT_BUILT:
-            raise NotAvailable(f"app.{name} is not available: {_NOT_BUILT[name]}")
+        if name in unbuilt.APP_MEMBERS:
+            raise NotAvailable(f"app.{name} is not available: {unbuilt.APP_MEMBERS[name]}")
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from celeriac import unbuilt
 from celeriac._version import __version__
 from celeriac.cli.errors import EX_FAILURE, explain
 from celeriac.cli.find_app import find_app, make_working_directory_importable
@@ -55,10 +56,6 @@ COMMANDS = {
     "purge": Entry("celeriac.cli.admin:purge", "Delete the messages that wait in queues.", "Queues"),
     "report": Entry("celeriac.cli.admin:report", "Print versions and settings, for a bug report.", "Diagnostics"),
 }
-#: Commands that users of Celery know and that this version does not have.
-NOT_BUILT = frozenset(
-    "amqp control events graph inspect logtool migrate multi shell status upgrade".split()  # noqa: SIM905
-)
 
 
 class LazyGroup(Group):
@@ -78,7 +75,7 @@ class LazyGroup(Group):
         return loaded
 
     def explain_unknown(self, ctx: click.Context, name: str) -> str:
-        if name in NOT_BUILT:
+        if name in unbuilt.COMMANDS:
             known = ", ".join(self.list_commands(ctx))
             return f"The command {name!r} is not built yet in this version. There are: {known}."
         return super().explain_unknown(ctx, name)

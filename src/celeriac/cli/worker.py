@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from celeriac import unbuilt
 from celeriac.cli.daemon import Daemon, apply_settings, daemon_options
 from celeriac.cli.options import COMMA_SEPARATED_LIST, LOG_LEVEL, ParamType, command, option
 from celeriac.utils.nodenames import default_nodename, host_format
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from celeriac.cli.state import State
 
 WORK, QUEUES, LIMITS = "Work", "Queues", "Limits"
-_POOLS_NOT_BUILT = ("asyncio", "custom", "eventlet", "gevent")
 
 
 class Concurrency(ParamType):
@@ -45,7 +45,7 @@ class Pool(ParamType):
     name = "pool"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value in _POOLS_NOT_BUILT:
+        if value in unbuilt.POOLS:
             self.fail(f"the pool {value!r} is not built yet; there are {', '.join(POOLS)}", param, ctx)
         if value not in POOLS:
             self.fail(f"there is no pool {value!r}; there are {', '.join(POOLS)}", param, ctx)

@@ -21,6 +21,7 @@ except ImportError as exc:
         "mysql:// and mariadb:// need the package pymysql: pip install 'celeriac[mysql]'"
     ) from exc
 
+from celeriac.drivers.transactions import Transactional
 from celeriac.exceptions import (
     ImproperlyConfigured,
     OperationalError,
@@ -65,7 +66,7 @@ class StatementTimeout(OperationalError, TimeoutError):
     """No answer came until the deadline; the connection is closed, because what it would say next is unknown."""
 
 
-class Connection:
+class Connection(Transactional):
     """A connection in autocommit mode. Used by one thread at a time.
 
     Args:
@@ -85,7 +86,6 @@ class Connection:
         self.shown_url = redact(url)
         self._timeout = timeout
         self._deadline: float | None = None
-        self._in_transaction = False
         self._is_broken = False
         self._connection: Any = None
         with self.within(connect_timeout):
@@ -206,20 +206,9 @@ class Connection:
         self._is_broken = True
         self.close()
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make one transaction of the block."""
-        self.run("BEGIN")
-        self._in_transaction = True
-        try:
-            yield
-        except BaseException:
-            self._in_transaction = False
-            if self._connection is not None:
-                self.run("ROLLBACK")
-            raise
-        self._in_transaction = False
-        self.run("COMMIT")
+    @property
+    def is_open(self) -> bool:
+        return self._connection is not None
 
     def _usable(self) -> Any:
         if self._is_broken:

@@ -22,6 +22,7 @@ except ImportError as exc:
 
     raise ImproperlyConfigured("postgresql:// needs the package psycopg: pip install 'celeriac[postgresql]'") from exc
 
+from celeriac.drivers.transactions import Transactional
 from celeriac.exceptions import OperationalError, SessionClosed, SessionLost, SessionRefused
 from celeriac.utils.url import redact
 
@@ -88,7 +89,7 @@ def numbered(statement: str) -> str:
     return first + "".join(f"${number}{part}" for number, part in enumerate(rest, 1))
 
 
-class Connection:
+class Connection(Transactional):
     """A connection in autocommit mode. Used by one thread at a time.
 
     Args:
@@ -108,7 +109,6 @@ class Connection:
         self._deadline: float | None = None
         self._pgconn: PGconn | None = None
         self._prepared: dict[str, bytes] = {}
-        self._in_transaction = False
         self._is_durable = True
         self._next_name = 0
         self._is_broken = False
@@ -323,20 +323,9 @@ class Connection:
             raise SessionLost(text)
         raise _Transient(text) if code in _TRANSIENT else OperationalError(text)
 
-    @contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Make one transaction of the block."""
-        self.run("BEGIN")
-        self._in_transaction = True
-        try:
-            yield
-        except BaseException:
-            self._in_transaction = False
-            if self._pgconn is not None:
-                self.run("ROLLBACK")
-            raise
-        self._in_transaction = False
-        self.run("COMMIT")
+    @property
+    def is_open(self) -> bool:
+        return self._pgconn is not None
 
     # Notifications
 

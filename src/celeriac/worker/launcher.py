@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac import unbuilt
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.worker.assembly import Worker, WorkerOptions
 
@@ -14,17 +15,6 @@ __all__ = ["make_worker"]
 
 #: Options that turn off what is not there.
 _NOTHING_TO_TURN_OFF: Final = frozenset({"without_gossip", "without_mingle", "without_heartbeat"})
-_NOT_BUILT: Final = {
-    "autoscale": "autoscaling",
-    "beat": "the embedded scheduler",
-    "events": "task events",
-    "heartbeat_interval": "event heartbeats",
-    "pool_cls": "custom pools",
-    "schedule_filename": "the embedded scheduler",
-    "scheduler": "the embedded scheduler",
-    "statedb": "the state file",
-    "task_events": "task events",
-}
 _LISTS: Final = frozenset({"queues", "exclude_queues", "include"})
 
 
@@ -40,7 +30,7 @@ def make_worker(app: Celery, options: dict[str, Any]) -> Worker:
         ImproperlyConfigured: An option is not built yet.
     """
     given = {name: value for name, value in options.items() if name not in _NOTHING_TO_TURN_OFF and value is not None}
-    for name, what in _NOT_BUILT.items():
+    for name, what in unbuilt.WORKER_OPTIONS.items():
         if given.pop(name, None):
             raise ImproperlyConfigured(f"app.Worker({name}={options[name]!r}): not built yet: {what}; leave it out")
     if given.pop("disable_prefetch", False):

@@ -9,26 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from celeriac.config import Settings
+from celeriac import unbuilt
 
 logger = logging.getLogger("celeriac.worker")
-
-#: Setting, and what is missing.
-NOT_BUILT: Final = {
-    "task_retry_on_worker_lost": "retrying a task whose process was lost",
-    "worker_agent": "agents",
-    "worker_autoscaler": "autoscaling",
-    "worker_cancel_long_running_tasks_on_connection_loss": "cancelling tasks when the connection is lost",
-    "worker_consumer": "custom consumers",
-    "worker_deduplicate_successful_tasks": "skipping redelivered tasks that have succeeded",
-    "worker_direct": "a queue of the worker's own",
-    "worker_pool_restarts": "restarting the pool by remote control",
-    "worker_send_task_events": "task events",
-    "worker_state_db": "keeping revoked tasks",
-    "worker_timer": "custom timers",
-    "security_certificate": "signed messages",
-    "security_cert_store": "signed messages",
-    "security_key": "signed messages",
-}
 
 #: Setting, and why nothing depends on it here.
 WITHOUT_EFFECT: Final = {
@@ -53,7 +36,7 @@ def warn_of_unsupported(conf: Settings, tasks: Iterable[Any] = ()) -> list[str]:
         The names of the settings.
     """
     found = []
-    for name, what in NOT_BUILT.items():
+    for name, what in unbuilt.SETTINGS.items():
         if conf.value_set_for(name) and conf[name]:
             logger.warning("The setting %s=%r is not honoured: %s is not built yet", name, conf[name], what)
             found.append(name)
@@ -63,6 +46,6 @@ def warn_of_unsupported(conf: Settings, tasks: Iterable[Any] = ()) -> list[str]:
     if "task_retry_on_worker_lost" not in found:
         for task in tasks:
             if task.plan.retry_on_worker_lost:
-                what = NOT_BUILT["task_retry_on_worker_lost"]
+                what = unbuilt.SETTINGS["task_retry_on_worker_lost"]
                 logger.warning("retry_on_worker_lost of task %s is not honoured: %s is not built yet", task.name, what)
     return found

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
-from celeriac import Celery, __version__, current, signals
+from celeriac import Celery, __version__, current, signals, unbuilt
 from celeriac.cli import errors, plugins
-from celeriac.cli.main import COMMANDS, NOT_BUILT
+from celeriac.cli.main import COMMANDS
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, QueueNotFound
 from tests.support import PATIENCE
 
@@ -79,7 +79,7 @@ def test_mistyped_sub_command_is_answered_with_a_suggestion(cli: Cli) -> None:
     assert "Did you mean 'queues'?" in err
 
 
-@pytest.mark.parametrize("name", sorted(NOT_BUILT))
+@pytest.mark.parametrize("name", sorted(unbuilt.COMMANDS))
 def test_command_that_is_not_built_says_so(cli: Cli, name: str) -> None:
     code, _, err = cli(name)
     assert code == 2

@@ -6,15 +6,16 @@ import logging
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from celeriac import unbuilt
 from celeriac.config import OPTIONS, Settings
-from celeriac.worker.unsupported import NOT_BUILT, WITHOUT_EFFECT, warn_of_unsupported
+from celeriac.worker.unsupported import WITHOUT_EFFECT, warn_of_unsupported
 
 if TYPE_CHECKING:
     import pytest
 
 
 def test_every_name_is_a_setting() -> None:
-    assert set(NOT_BUILT) | set(WITHOUT_EFFECT) <= set(OPTIONS)
+    assert set(unbuilt.SETTINGS) | set(WITHOUT_EFFECT) <= set(OPTIONS)
 
 
 def test_a_setting_that_is_set_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
