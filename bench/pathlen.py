@@ -2,6 +2,9 @@
 
 Run in a peer's environment as ``python -m bench.pathlen APP call|work``, on the memory broker.  It counts
 calls of Python functions, not time.
+
+A step that a worker takes once for a batch is on the path of no single task: its calls count, by their share, but
+its functions and files are listed apart.
 """
 
 from __future__ import annotations
@@ -12,13 +15,14 @@ import os
 import sys
 import sysconfig
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import marks
 
 if TYPE_CHECKING:
-    from types import FrameType
+    from types import CodeType, FrameType
 
     from bench.apps.common import Client
 
@@ -41,12 +45,14 @@ class PathCounter:
     Code of the standard library and of the benchmark is left out.
     """
 
+    #: Calls per task from which a function is on the path of a task.
+    SHARE = 0.5
+
     def __init__(self) -> None:
         self.on = False
         self.calls = self.builtin_calls = self.switches = 0
-        self.functions: set[int] = set()
-        self.files: set[str] = set()
-        self._codes: list[object] = []  # keeps code objects alive, so that their ids stay unique
+        self.functions: Counter[int] = Counter()
+        self._codes: dict[int, CodeType] = {}  # keeps code objects alive, so that their ids stay unique
         self._last = ""
 
     def __call__(self, frame: FrameType, event: str, arg: object) -> None:
@@ -61,20 +67,20 @@ class PathCounter:
         if not _counts(file):
             return
         self.calls += 1
-        if id(code) not in self.functions:
-            self.functions.add(id(code))
-            self._codes.append(code)
-        self.files.add(file)
+        self.functions[id(code)] += 1
+        self._codes[id(code)] = code
         if file != self._last:
             self.switches += 1
             self._last = file
 
     def summary(self, tasks: int) -> dict[str, float]:
-        """Counts per task; functions and files are those of the whole span."""
+        """Counts per task."""
+        path = [number for number, calls in self.functions.items() if calls >= self.SHARE * tasks]
         return {
             "calls": self.calls / tasks,
-            "functions": len(self.functions),
-            "files": len(self.files),
+            "functions": len(path),
+            "files": len({self._codes[number].co_filename for number in path}),
+            "batch_functions": len(self.functions) - len(path),
             "switches": self.switches / tasks,
             "builtin_calls": self.builtin_calls / tasks,
         }

@@ -57,6 +57,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         "call_switches",
         "work_calls",
         "work_functions",
+        "work_batch_functions",
         "work_files",
         "work_switches",
     ),
