@@ -145,7 +145,7 @@ class Resources:
             return UTC
         return cast("tzinfo", datetime.now().astimezone().tzinfo)
 
-    @property
+    @made_once
     def serializers(self) -> SerializerRegistry:
         """The serializers it knows."""
         from celeriac.serialization.serializers import registry

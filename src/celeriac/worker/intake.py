@@ -145,7 +145,9 @@ class Intake:
         message = delivery.message
         properties = message.properties
         limits = headers.get("timelimit")
-        hard, soft = _checked_limits(limits) if limits else (None, None)
+        # The usual form, in which nothing has to be checked.
+        unlimited = not limits or limits == [None, None]
+        hard, soft = (None, None) if unlimited else _checked_limits(limits)
         retries = headers.get("retries")
         if not (retries is None or isinstance(retries, int)):
             raise InvalidTaskError(f"the header retries is {retries!r}, not a number of retries")
