@@ -5,6 +5,7 @@ It reads pickled ``(function, args, kwargs)`` from standard input, each after it
 
 from __future__ import annotations
 
+import importlib
 import os
 import pickle
 import struct
@@ -177,6 +178,18 @@ def describe(exc: BaseException) -> Failure:
     args = tuple(arg if isinstance(arg, PLAIN) else repr(arg) for arg in exc.args)
     bases = [base.__name__ for base in cls.__mro__]
     return Failure(cls.__qualname__, cls.__module__, args, str(exc), bases)
+
+
+def ask_crontab(fields: list[str], last: datetime, now: datetime, zone: str) -> list[Any]:
+    """What a crontab says of itself: its text and whether it is due, or why it is none."""
+    schedules = importlib.import_module(f"{library.__name__}.schedules")
+    app.conf.timezone = zone
+    try:
+        found = schedules.crontab(*fields, nowfun=lambda: now, app=app)
+    except Exception as exc:
+        return [type(exc).__name__, str(exc)]
+    is_due, wait = found.is_due(last)
+    return [repr(found), round(found.remaining_estimate(last).total_seconds()), is_due, round(wait)]
 
 
 def answer(request: bytes) -> bytes:

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 
 from celeriac.beat.entry import ScheduleEntry
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.schedules import clocked, crontab, schedule, solar
 from celeriac.utils.dataclass import dataclass, replace
-from celeriac.utils.time import get_timezone
 
 __all__ = ["Record", "describe", "entry_of", "fingerprint_of", "moment", "schedule_of"]
 
@@ -99,7 +97,7 @@ def describe(value: Any, zone: str | None = None) -> dict[str, Any]:
             "day_of_month": value._orig_day_of_month,
             "month_of_year": value._orig_month_of_year,
         }
-        return {"type": "crontab", **fields, "timezone": zone}
+        return {"type": "crontab", **fields, "tz": zone}
     if isinstance(value, schedule):
         return {"type": "interval", "seconds": value.seconds, "relative": value.relative}
     if isinstance(value, clocked):
@@ -119,9 +117,7 @@ def schedule_of(described: dict[str, Any], app: Any) -> Any:
     kind = fields.pop("type", None)
     try:
         if kind == "crontab":
-            zone = fields.pop("timezone", None)
-            nowfun = None if zone is None else partial(datetime.now, get_timezone(zone))
-            return crontab(**fields, nowfun=nowfun, app=app)
+            return crontab(**fields, app=app)
         if kind == "interval":
             return schedule(fields["seconds"], fields.get("relative", False), app=app)
         if kind == "once":

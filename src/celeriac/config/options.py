@@ -145,7 +145,8 @@ GROUPS: Final[tuple[Group, ...]] = (
         _n("beat_lease", "float", 15.0,
            "Seconds after which another beat takes over from one that has vanished.", minimum=1),
         _o("beat_sync_every", "int", 0, "CELERYBEAT_SYNC_EVERY",
-           "Save last runs after this many dispatched tasks; 0 saves by time only, every 180 s.", minimum=0),
+           "Tasks after which a scheduler of one's own is told to save, by `sync`; 0: by time only, every 180 s. The"
+           " standard one saves with every run.", minimum=0),
         _o("beat_cron_starting_deadline", "int", None, "CELERYBEAT_CRON_STARTING_DEADLINE",
            "How many seconds late a missed crontab run may still start; None: any number.", minimum=0),
         *_daemon("beat"),

@@ -16,6 +16,8 @@ __all__ = ["NEVER", "BaseSchedule", "schedstate"]
 
 #: What remains until a schedule that has no further run.
 NEVER: Final = timedelta(days=36500)
+#: Zones in which a clock says nothing about where anybody lives.
+_UTC: Final = ("UTC", "Etc/UTC", "UTC+00:00")
 
 
 class schedstate(NamedTuple):  # noqa: N801 - Celery's documented name
@@ -36,7 +38,8 @@ class BaseSchedule:
     A schedule of one's own overrides `following`; one written for Celery overrides `remaining_estimate` and `is_due`.
 
     Args:
-        nowfun: Returns the present time; None is the application's ``now``. Its zone is the schedule's.
+        nowfun: Returns the present time; None is the application's ``now``. Where its answers are in a zone other
+            than UTC, that zone is the schedule's.
         app: The application, for its time zone; None is the current one.
     """
 
@@ -62,9 +65,9 @@ class BaseSchedule:
     def tz(self) -> tzinfo:
         """The zone of its wall times."""
         if self.nowfun is not None:
-            moment = self.nowfun()
-            if not is_naive(moment) and moment.tzinfo is not None:
-                return moment.tzinfo
+            found = self.nowfun().tzinfo
+            if found is not None and str(found) not in _UTC:
+                return found
         zone: tzinfo = self.app.timezone
         return zone
 

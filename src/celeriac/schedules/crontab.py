@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac.schedules.base import BaseSchedule, schedstate
 from celeriac.schedules.cronfield import expand
 from celeriac.schedules.wall import instant_of, wall_after
-from celeriac.utils.time import to_utc
+from celeriac.utils.time import get_timezone, to_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import tzinfo
 
 __all__ = ["crontab"]
 
@@ -43,6 +44,7 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
         month_of_year: 1 to 12, or names.
         nowfun: See `BaseSchedule`.
         app: See `BaseSchedule`.
+        tz: Its time zone, or the name of one; None is that of ``nowfun``, or of the app.
 
     Raises:
         ParseException: A field does not follow the grammar.
@@ -59,15 +61,17 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
         month_of_year: Any = "*",
         nowfun: Callable[[], datetime] | None = None,
         app: Any = None,
+        tz: str | tzinfo | None = None,
     ) -> None:
         super().__init__(nowfun, app)
+        self._zone = None if tz is None else get_timezone(tz)
         given = (minute, hour, day_of_week, day_of_month, month_of_year)
         # An iterator would be used up by reading it.
         kept = ["*" if each is None else each if isinstance(each, int | str) else _kept(each) for each in given]
         self._orig_minute, self._orig_hour, self._orig_day_of_week = kept[:3]
         self._orig_day_of_month, self._orig_month_of_year = kept[3:]
-        self.minute = expand(kept[0], 60)
         self.hour = expand(kept[1], 24)
+        self.minute = expand(kept[0], 60)
         self.day_of_week = expand(kept[2], 7)
         self.day_of_month = expand(kept[3], 31, 1)
         self.month_of_year = expand(kept[4], 12, 1)
@@ -93,6 +97,11 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
             )
         minute, hour, day_of_month, month_of_year, day_of_week = fields
         return cls(minute, hour, day_of_week, day_of_month, month_of_year)
+
+    @property
+    def tz(self) -> tzinfo:
+        """The zone of its wall times."""
+        return self._zone or super().tz
 
     # --------------------------------------------------------------------------------------- when it runs
 
@@ -163,8 +172,9 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
 
     # ------------------------------------------------------------------------------------------ as a value
 
-    def _fields(self) -> tuple[set[int], ...]:
-        return self.minute, self.hour, self.day_of_week, self.day_of_month, self.month_of_year
+    def _fields(self) -> tuple[Any, ...]:
+        fields = self.minute, self.hour, self.day_of_week, self.day_of_month, self.month_of_year
+        return *map(frozenset, fields), self._zone
 
     def __repr__(self) -> str:
         fields = (
@@ -177,12 +187,12 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
         return self._fields() == other._fields() if isinstance(other, crontab) else NotImplemented
 
     def __hash__(self) -> int:
-        return hash(tuple(map(frozenset, self._fields())))
+        return hash(self._fields())
 
     def __reduce__(self) -> tuple[Any, ...]:
         fields = (
             self._orig_minute, self._orig_hour, self._orig_day_of_week, self._orig_day_of_month,
-            self._orig_month_of_year, self.nowfun,
+            self._orig_month_of_year, self.nowfun, None, self._zone,
         )  # fmt: skip
         return type(self), fields
 

@@ -39,7 +39,7 @@ def test_entry_is_added_edited_paused_resumed_and_removed(cli: Cli, app: Celery)
         cli("schedule", "show", "nightly", "--json", "--count", "3", "--timezone", "Asia/Tokyo", app=app)[1]
     )
     assert [run[7:] for run in shown["next_runs"]] == ["-01T04:30:00+09:00"] * 3
-    assert (shown["misfire"], shown["schedule"]["timezone"]) == ("run_all:3", "Asia/Tokyo")
+    assert (shown["misfire"], shown["schedule"]["tz"]) == ("run_all:3", "Asia/Tokyo")
     assert "changed" in cli("schedule", "edit", "nightly", "--every", "30", "--task", "other", app=app)[1]
     assert "is paused" in cli("schedule", "pause", "nightly", app=app)[1]
     assert "next: paused" in cli("schedule", "list", app=app)[1]

@@ -214,6 +214,9 @@ def test_zone_is_that_of_the_app_or_of_the_clock_given() -> None:
     assert crontab(0, 12, app=app).following(utc("2026-07-01 00:00")) == utc("2026-07-01 10:00")
     clock = at(datetime(2026, 7, 1, tzinfo=timezone(timedelta(hours=5))))
     assert crontab(0, 12, app=app, nowfun=clock).following(utc("2026-07-01 00:00")) == utc("2026-07-01 07:00")
+    assert crontab(0, 12, app=app, nowfun=at(NOON)).following(utc("2026-07-01 00:00")) == utc("2026-07-01 10:00")
+    assert crontab(0, 12, app=app, tz="UTC").following(utc("2026-07-01 00:00")) == utc("2026-07-01 12:00")
+    assert crontab(0, 12, tz="UTC") != crontab(0, 12)
     assert crontab(app=app).utc_enabled is True
 
 
