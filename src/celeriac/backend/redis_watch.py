@@ -9,14 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from celeriac.drivers.resp import Push, ReplyError, RespConnection, pack_command, refine
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost, SessionRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from celeriac.drivers.resp_params import RespParams
 
@@ -98,7 +97,7 @@ class Watcher:
             OperationalError: The server refused.
         """
         new = [encoded for key in dict.fromkeys(keys) if (encoded := key.encode()) not in waiter.keys]
-        with self._locked():
+        with self:
             self._waiters[waiter] = None
             waiter.keys.update(dict.fromkeys(new))
             waiter.unasked.extend(new)
@@ -112,7 +111,7 @@ class Watcher:
 
     def discard(self, waiter: Waiter, keys: Iterable[str]) -> None:
         """Watch these no more."""
-        with self._locked():
+        with self:
             known = [encoded for key in dict.fromkeys(keys) if (encoded := key.encode()) in waiter.keys]
             for key in known:
                 del waiter.keys[key]
@@ -128,7 +127,7 @@ class Watcher:
             OperationalError: The server cannot be reached any more.
         """
         while True:
-            with self._locked():
+            with self:
                 if waiter.news:
                     news = list(waiter.news)
                     waiter.news.clear()
@@ -188,13 +187,13 @@ class Watcher:
             if not self._given_up or not self._lock.acquire(blocking=False):
                 return
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
+    # With the watcher: with its lock held.
+
+    def __enter__(self) -> None:
         self._lock.acquire()
-        try:
-            yield
-        finally:
-            self._release()
+
+    def __exit__(self, *exc: object) -> None:
+        self._release()
 
     def _unsubscribe(self, keys: Sequence[bytes]) -> None:
         connection = self._connection
@@ -209,7 +208,7 @@ class Watcher:
 
     def disconnect(self) -> None:
         """Close the connection. It is opened again when needed."""
-        with self._locked():
+        with self:
             if self._connection is not None:
                 self._connection.wake()
                 if self._reader is None:
@@ -302,7 +301,7 @@ class Watcher:
         """Read for everybody until something came. The lock is not held meanwhile."""
         connection = self._connection
         if connection is None:
-            with self._locked():
+            with self:
                 self._connect(deadline)
             return
         if connection.lost is not None:
@@ -310,7 +309,7 @@ class Watcher:
             return
         try:
             if connection.wait_readable(deadline):
-                with self._locked():
+                with self:
                     self._take_in(connection, connection.receive_ready())
         except SessionLost:
             self._reconnect(deadline)
@@ -324,7 +323,7 @@ class Watcher:
         delay = 0.02
         while True:
             try:
-                with self._locked():
+                with self:
                     self._is_careful = bool(self._waiters)
                     self._connect(deadline)
                 return
@@ -343,7 +342,7 @@ class Watcher:
 
     def _leave(self, waiter: Waiter) -> None:
         """Stop reading, and let another thread that waits do it."""
-        with self._locked():
+        with self:
             if waiter in self._idle:
                 self._idle.remove(waiter)
             if self._reader is waiter:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 from celeriac import states
@@ -176,9 +176,11 @@ class AsyncResult(ResultBase, Generic[R]):
 
     @property
     def date_done(self) -> datetime | None:
-        """When it ended."""
+        """When it ended, with its offset from UTC."""
         date: Any = self._record().date_done
-        return datetime.fromisoformat(date) if isinstance(date, str) else date
+        found: datetime | None = datetime.fromisoformat(date) if isinstance(date, str) else date
+        # Stored without one it is UTC.
+        return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
 
     def ready(self) -> bool:
         """Whether it has ended."""

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,7 @@ from celeriac.backend.notifier import notifier_of
 from celeriac.current import Context, pop_task, push_task
 from celeriac.exceptions import TimeoutError
 from celeriac.result import AsyncResult, EagerResult, GroupResult
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +39,7 @@ def test_a_result_is_awaited(app: Celery) -> None:
     async def main() -> list[Any]:
         before, after = app.AsyncResult("a"), app.AsyncResult("b")
         store(app, "a", result=1)
-        waiting = asyncio.ensure_future(after.aget(timeout=30))
+        waiting = asyncio.ensure_future(after.aget(timeout=PATIENCE))
         await asyncio.sleep(0)
         store(app, "b", result=2)
         return [await before, await waiting, await after]
@@ -63,7 +65,7 @@ def test_failures_are_raised_unless_told_otherwise(app: Celery) -> None:
 def test_the_failure_of_a_parent_ends_a_wait(app: Celery) -> None:
     async def main() -> None:
         child = app.AsyncResult("a", parent=app.AsyncResult("p", parent=app.AsyncResult("root")))
-        waiting = asyncio.ensure_future(child.aget(timeout=30))
+        waiting = asyncio.ensure_future(child.aget(timeout=PATIENCE))
         await asyncio.sleep(0)
         store(app, "root", result=1)
         store(app, "p", "FAILURE", KeyError("parent"))
@@ -98,7 +100,7 @@ def test_many_waits_share_one_thread(app: Celery) -> None:
     async def main() -> None:
         results = [app.AsyncResult(str(number)) for number in range(500)]
         before = threading.active_count()
-        waiting = [asyncio.ensure_future(result.aget(timeout=30)) for result in results]
+        waiting = [asyncio.ensure_future(result.aget(timeout=PATIENCE)) for result in results]
         await asyncio.sleep(0)
         assert threading.active_count() == before + 1
         app.backend.store_many([ResultRecord(str(number), "SUCCESS", number) for number in range(500)])
@@ -112,7 +114,9 @@ def test_several_coroutines_and_loops_await_the_same(app: Celery) -> None:
     shared = app.AsyncResult("a")
 
     async def wait() -> list[Any]:
-        return list(await asyncio.gather(shared, app.AsyncResult("a").aget(timeout=30), shared.aget(timeout=30)))
+        return list(
+            await asyncio.gather(shared, app.AsyncResult("a").aget(timeout=PATIENCE), shared.aget(timeout=PATIENCE))
+        )
 
     threads = [threading.Thread(target=lambda: results.append(asyncio.run(wait()))) for _ in range(3)]
     for thread in threads:
@@ -120,7 +124,7 @@ def test_several_coroutines_and_loops_await_the_same(app: Celery) -> None:
     wait_until(lambda: "a" in watched(app))
     store(app, "a", result=7)
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert results == [[7, 7, 7]] * 3
 
 
@@ -132,7 +136,7 @@ def test_a_wait_outlives_no_loop(app: Celery) -> None:
 
     asyncio.run(leave())
     store(app, "a", result=1)
-    assert asyncio.run(app.AsyncResult("a").aget(timeout=30)) == 1
+    assert asyncio.run(app.AsyncResult("a").aget(timeout=PATIENCE)) == 1
 
 
 def test_groups_are_awaited(app: Celery) -> None:
@@ -140,7 +144,7 @@ def test_groups_are_awaited(app: Celery) -> None:
         nested = app.GroupResult("g2", [app.AsyncResult("b"), EagerResult("e", 9, "SUCCESS")])
         results = app.GroupResult("g", [app.AsyncResult("a"), nested])
         store(app, "b", result=2)
-        waiting = asyncio.ensure_future(results.aget(timeout=30))
+        waiting = asyncio.ensure_future(results.aget(timeout=PATIENCE))
         await asyncio.sleep(0)
         store(app, "a", result=1)
         assert await waiting == await results == [1, [2, 9]]
@@ -318,9 +322,31 @@ def test_the_thread_ends_when_nobody_waits(app: Celery) -> None:
     notifier.stop_lingering()
     assert not thread.is_alive()
     store(app, "a", result=1)
-    assert asyncio.run(app.AsyncResult("a").aget(timeout=30)) == 1
+    assert asyncio.run(app.AsyncResult("a").aget(timeout=PATIENCE)) == 1
 
 
 async def _timeout(app: Celery) -> None:
     with pytest.raises(TimeoutError):
         await app.AsyncResult("a").aget(timeout=0.01)
+
+
+def test_a_forked_child_awaits_with_a_thread_of_its_own(app: Celery) -> None:
+    # The parent's thread lingers; the child inherits what it did, but not the thread.
+    asyncio.run(_timeout(app))
+    with warnings.catch_warnings():
+        # Python 3.12 warns of forking beside threads; that a program does it is what is tested.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        try:
+
+            async def main() -> int:
+                waiting = asyncio.ensure_future(app.AsyncResult("b").aget(timeout=PATIENCE))
+                await asyncio.sleep(0)
+                store(app, "b", result=3)
+                return int(await waiting)
+
+            os._exit(asyncio.run(main()))
+        finally:
+            os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3

@@ -307,3 +307,9 @@ def test_sets_in_sets_count_once_they_are_complete(app: Celery) -> None:
     with pytest.raises(ValueError, match="bad"):
         group.maybe_throw()
     group.maybe_throw(propagate=False)
+
+
+@pytest.mark.parametrize("stored", ["2026-01-02T03:04:05", "2026-01-02T03:04:05+00:00", "2026-01-02T05:04:05+02:00"])
+def test_the_time_of_the_end_has_an_offset(app: Celery, stored: str) -> None:
+    store(app, "a", result=1, date_done=stored)
+    assert app.AsyncResult("a").date_done == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
