@@ -68,7 +68,7 @@ def test_a_closed_channel_is_a_lost_session_that_says_why(session: BrokerSession
     session.publish_many([publication(queue)])
     held = fetch_count(session, 1)
     # What the server does to a consumer that exceeds its consumer_timeout: a channel error.
-    session._consumption.channel.basic_ack(99)  # type: ignore[attr-defined]
+    session._consumption.channel.ack_many([99])  # type: ignore[attr-defined]
     with pytest.raises(SessionLost, match="PRECONDITION_FAILED - unknown delivery tag 99"):
         session.fetch(limit=1, wait=PATIENCE)
     with pytest.raises(SessionLost):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac.broker import open_broker
+from celeriac.drivers.amqp import Declarations
 from celeriac.drivers.amqp import methods as m
 from celeriac.testing.contracts.broker_subject import bodies, depth, fetch_count, new_queue, publication, until
 
@@ -87,8 +88,10 @@ def test_a_copy_keeps_headers_properties_and_origin(opened: Callable[..., Broker
     queue = new_queue()
     session = opened(queue)
     exchange = f"{queue.name}-x"
-    channel.exchange_declare(exchange, "topic")
-    channel.queue_bind(queue.name, exchange, "a.#")
+    declarations = Declarations()
+    declarations.exchange(exchange, "topic")
+    declarations.bind_queue(queue.name, exchange, "a.#")
+    channel.declare_all(declarations)
     properties = {"content_type": "text/plain", "priority": 3, "message_id": "m", "type": "t", "delivery_mode": 2}
     channel.basic_publish(exchange, "a.b", b"x", properties, {"mine": [1, {"deep": None}], "CC": [queue.name]})
     channel.wait_confirms()

@@ -180,7 +180,7 @@ def test_an_exclusive_queue_of_another_connection_is_explained(opened: Callable[
 def test_a_queue_without_a_name_declares_its_exchange(session: BrokerSession, channel: Channel) -> None:
     exchange = Exchange(new_queue().name, "topic")
     session.publish_many([Publication(new_message(b""), Destination(exchange.name, "k", Queue("", exchange)))])
-    channel.exchange_declare(exchange.name, "topic", passive=True)
+    channel.check_exchange(exchange.name)
 
 
 def test_closing_waits_until_the_server_has_read_what_was_published_unconfirmed(

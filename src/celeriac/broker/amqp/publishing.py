@@ -194,8 +194,7 @@ class Publishing:
             self._link.declare(delay.levels(self._settings.delay_queue_type), deadline)
         else:
             try:
-                channel = self._link.control(deadline)
-                channel.exchange_declare(delay.DELIVERY_EXCHANGE, "topic", passive=True, deadline=deadline)
+                self._link.control(deadline).check_exchange(delay.DELIVERY_EXCHANGE, deadline=deadline)
             except ChannelClosed as error:
                 if error.reply_code == _NOT_FOUND:
                     return

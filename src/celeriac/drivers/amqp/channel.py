@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac.drivers.amqp import methods as m
@@ -17,6 +17,7 @@ from celeriac.drivers.amqp.errors import (
     PublishRefused,
 )
 from celeriac.drivers.amqp.frames import Delivery, Method
+from celeriac.drivers.amqp.unsettled import Unsettled
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -64,8 +65,7 @@ class Channel:
         self._closing = False
         self._flowing = True
         self._targets: dict[tuple[str, str, bool], bytes] = {}
-        self._unacked: OrderedDict[int, None] = OrderedDict()
-        self._acks: set[int] = set()
+        self._unsettled = Unsettled()
         self._no_ack_consumers: set[str] = set()
         self._confirms = ConfirmTracker()
 
@@ -94,8 +94,7 @@ class Channel:
         if self.error is None:
             self._confirms.describe(error)
             self.error = error
-            self._unacked.clear()
-            self._acks.clear()
+            self._unsettled.clear()
 
     def _call(
         self, method: int, args: tuple[Any, ...], answers: tuple[int, ...], deadline: float | None
@@ -116,55 +115,31 @@ class Channel:
 
     # --- exchanges and queues ---
 
-    def exchange_declare(
-        self,
-        exchange: str,
-        exchange_type: str = "direct",
-        *,
-        passive: bool = False,
-        durable: bool = True,
-        auto_delete: bool = False,
-        internal: bool = False,
-        arguments: Mapping[str, Any] | None = None,
-        deadline: float | None = None,
-    ) -> None:
-        """Declare an exchange.
+    def declare_all(self, declarations: Declarations, deadline: float | None = None) -> None:
+        """Declare many things with one write and one wait.
 
         Raises:
-            ChannelClosed: 404 (passive, and there is none) or 406 (it exists with other attributes).
+            ChannelClosed: One of them was refused: those before it are made, those behind it are not.
         """
-        args = (0, exchange, exchange_type, passive, durable, auto_delete, internal, False, arguments or {})
+        self._check_open()
+        if declarations:
+            limit = self._connection._deadline(deadline)
+            self._connection._send(declarations.encode(self.id), limit)
+            # Methods of a channel are carried out in order: its answer means that all before it are done.
+            self.basic_qos(0, deadline=limit)
+
+    def check_exchange(self, exchange: str, *, deadline: float | None = None) -> None:
+        """Find out whether there is an exchange, whatever its type.
+
+        Raises:
+            ChannelClosed: 404: there is none.
+        """
+        args: tuple[Any, ...] = (0, exchange, "direct", True, False, False, False, False, {})
         self._call(m.EXCHANGE_DECLARE, args, (m.EXCHANGE_DECLARE_OK,), deadline)
 
     def exchange_delete(self, exchange: str, *, if_unused: bool = False, deadline: float | None = None) -> None:
         """Delete an exchange; one that does not exist is no error to RabbitMQ."""
         self._call(m.EXCHANGE_DELETE, (0, exchange, if_unused, False), (m.EXCHANGE_DELETE_OK,), deadline)
-
-    def exchange_bind(
-        self,
-        destination: str,
-        source: str,
-        routing_key: str = "",
-        *,
-        arguments: Mapping[str, Any] | None = None,
-        deadline: float | None = None,
-    ) -> None:
-        """Bind exchange ``destination`` to exchange ``source``."""
-        args = (0, destination, source, routing_key, False, arguments or {})
-        self._call(m.EXCHANGE_BIND, args, (m.EXCHANGE_BIND_OK,), deadline)
-
-    def exchange_unbind(
-        self,
-        destination: str,
-        source: str,
-        routing_key: str = "",
-        *,
-        arguments: Mapping[str, Any] | None = None,
-        deadline: float | None = None,
-    ) -> None:
-        """Undo :meth:`exchange_bind`."""
-        args = (0, destination, source, routing_key, False, arguments or {})
-        self._call(m.EXCHANGE_UNBIND, args, (m.EXCHANGE_UNBIND_OK,), deadline)
 
     def queue_declare(
         self,
@@ -190,32 +165,6 @@ class Channel:
         reply = self._call(m.QUEUE_DECLARE, args, (m.QUEUE_DECLARE_OK,), deadline)
         return QueueCounts(*_arguments(reply))
 
-    def queue_bind(
-        self,
-        queue: str,
-        exchange: str,
-        routing_key: str = "",
-        *,
-        arguments: Mapping[str, Any] | None = None,
-        deadline: float | None = None,
-    ) -> None:
-        """Bind a queue to an exchange."""
-        args = (0, queue, exchange, routing_key, False, arguments or {})
-        self._call(m.QUEUE_BIND, args, (m.QUEUE_BIND_OK,), deadline)
-
-    def queue_unbind(
-        self,
-        queue: str,
-        exchange: str,
-        routing_key: str = "",
-        *,
-        arguments: Mapping[str, Any] | None = None,
-        deadline: float | None = None,
-    ) -> None:
-        """Undo :meth:`queue_bind`."""
-        args = (0, queue, exchange, routing_key, arguments or {})
-        self._call(m.QUEUE_UNBIND, args, (m.QUEUE_UNBIND_OK,), deadline)
-
     def queue_purge(self, queue: str, *, deadline: float | None = None) -> int:
         """Drop all ready messages of a queue; returns how many they were."""
         return int(_arguments(self._call(m.QUEUE_PURGE, (0, queue, False), (m.QUEUE_PURGE_OK,), deadline))[0])
@@ -226,19 +175,6 @@ class Channel:
         """Delete a queue; returns how many messages went with it (0 if there was no queue)."""
         args = (0, queue, if_unused, if_empty, False)
         return int(_arguments(self._call(m.QUEUE_DELETE, args, (m.QUEUE_DELETE_OK,), deadline))[0])
-
-    def declare_all(self, declarations: Declarations, deadline: float | None = None) -> None:
-        """Declare many things with one write and one wait.
-
-        Raises:
-            ChannelClosed: One of them was refused: those before it are made, those behind it are not.
-        """
-        self._check_open()
-        if declarations:
-            limit = self._connection._deadline(deadline)
-            self._connection._send(declarations.encode(self.id), limit)
-            # Methods of a channel are carried out in order: its answer means that all before it are done.
-            self.basic_qos(0, deadline=limit)
 
     # --- consuming ---
 
@@ -271,13 +207,10 @@ class Channel:
         tag = str(_arguments(self._call(m.BASIC_CONSUME, args, (m.BASIC_CONSUME_OK,), deadline))[0])
         if no_ack and tag not in self._no_ack_consumers:
             self._no_ack_consumers.add(tag)
-            self._forget_unacked(tag)
+            for delivery in self.deliveries:
+                if delivery.consumer_tag == tag:
+                    self._unsettled.settle(delivery.delivery_tag)
         return tag
-
-    def _forget_unacked(self, consumer_tag: str) -> None:
-        for delivery in self.deliveries:
-            if delivery.consumer_tag == consumer_tag:
-                self._unacked.pop(delivery.delivery_tag, None)
 
     def basic_cancel(self, consumer_tag: str, *, deadline: float | None = None) -> None:
         """Stop a consumer; messages already delivered stay in ``deliveries`` and must still be settled."""
@@ -291,22 +224,10 @@ class Channel:
         if not isinstance(reply, Delivery):
             return None
         if not no_ack:
-            self._unacked[reply.delivery_tag] = None
+            self._unsettled.add(reply.delivery_tag)
         return reply
 
-    def basic_recover(self, *, deadline: float | None = None) -> None:
-        """Put all unacknowledged messages of the channel back into their queues."""
-        self._call(m.BASIC_RECOVER, (True,), (m.BASIC_RECOVER_OK,), deadline)
-        self._unacked.clear()
-
     # --- settling ---
-
-    def basic_ack(self, delivery_tag: int, *, multiple: bool = False, deadline: float | None = None) -> None:
-        """Acknowledge a message, or all up to it (``multiple``). The server answers nothing."""
-        self._check_open()
-        self._settled(delivery_tag, multiple)
-        connection = self._connection
-        connection._send(m.encode_ack(self.id, delivery_tag, multiple), connection._deadline(deadline))
 
     def ack_many(self, delivery_tags: Iterable[int], *, put_off: bool = False, deadline: float | None = None) -> bool:
         """Acknowledge many messages with one write.
@@ -323,62 +244,21 @@ class Channel:
             Whether any were put off.
         """
         self._check_open()
-        acks, unacked = self._acks, self._unacked
-        for tag in delivery_tags:
-            unacked.pop(tag, None)
-            acks.add(tag)
-        frames: list[bytes] = []
-        first_open = next(iter(unacked), None)
-        covered = acks if first_open is None else {tag for tag in acks if tag < first_open}
-        if covered:
-            frames.append(m.encode_ack(self.id, max(covered), True))
-            self._acks = acks = acks - covered
-        if acks and not put_off:
-            frames += [m.encode_ack(self.id, tag, False) for tag in sorted(acks)]
-            acks.clear()
-        if frames:
-            self._connection._send(b"".join(frames), self._connection._deadline(deadline))
-        return bool(acks)
-
-    def basic_nack(
-        self,
-        delivery_tag: int,
-        *,
-        multiple: bool = False,
-        requeue: bool = True,
-        deadline: float | None = None,
-    ) -> None:
-        """Refuse a message, or all up to it: back into the queue, or dead-lettered or dropped."""
-        self._check_open()
-        self._settled(delivery_tag, multiple)
-        connection = self._connection
-        connection._send(m.encode_nack(self.id, delivery_tag, multiple, requeue), connection._deadline(deadline))
+        acks = self._unsettled.acknowledge(delivery_tags, put_off=put_off)
+        if acks:
+            frames = b"".join([m.encode_ack(self.id, tag, multiple) for tag, multiple in acks])
+            self._connection._send(frames, self._connection._deadline(deadline))
+        return self._unsettled.has_put_off
 
     def nack_many(self, delivery_tags: Iterable[int], *, requeue: bool = True, deadline: float | None = None) -> None:
         """Refuse many messages with one write."""
         self._check_open()
         frames: list[bytes] = []
         for tag in delivery_tags:
-            self._unacked.pop(tag, None)
+            self._unsettled.settle(tag)
             frames.append(m.encode_nack(self.id, tag, False, requeue))
         if frames:
             self._connection._send(b"".join(frames), self._connection._deadline(deadline))
-
-    def basic_reject(self, delivery_tag: int, *, requeue: bool = False, deadline: float | None = None) -> None:
-        """Refuse one message (basic.reject): back into the queue, or dead-lettered or dropped."""
-        self._check_open()
-        self._settled(delivery_tag, False)
-        frame = m.encode_method(self.id, m.BASIC_REJECT, delivery_tag, requeue)
-        self._connection._send(frame, self._connection._deadline(deadline))
-
-    def _settled(self, tag: int, multiple: bool) -> None:
-        unacked = self._unacked
-        if not multiple:
-            unacked.pop(tag, None)
-            return
-        self._acks = {each for each in self._acks if tag and each > tag}
-        while unacked and (next(iter(unacked)) <= tag or not tag):  # tag 0 means all there are
-            unacked.popitem(last=False)
 
     # --- publishing ---
 
@@ -503,7 +383,7 @@ class Channel:
         """Take a message; returns whether it is news, not the answer to a call."""
         if delivery.method == m.BASIC_DELIVER:
             if not self._no_ack_consumers or delivery.consumer_tag not in self._no_ack_consumers:
-                self._unacked[delivery.delivery_tag] = None
+                self._unsettled.add(delivery.delivery_tag)
             self.deliveries.append(delivery)
         elif delivery.method == m.BASIC_GET_OK:
             self._replies.append(delivery)

@@ -56,8 +56,6 @@ EXCHANGE_DELETE: Final = _id(40, 20)
 EXCHANGE_DELETE_OK: Final = _id(40, 21)
 EXCHANGE_BIND: Final = _id(40, 30)
 EXCHANGE_BIND_OK: Final = _id(40, 31)
-EXCHANGE_UNBIND: Final = _id(40, 40)
-EXCHANGE_UNBIND_OK: Final = _id(40, 51)
 QUEUE_DECLARE: Final = _id(50, 10)
 QUEUE_DECLARE_OK: Final = _id(50, 11)
 QUEUE_BIND: Final = _id(50, 20)
@@ -66,8 +64,6 @@ QUEUE_PURGE: Final = _id(50, 30)
 QUEUE_PURGE_OK: Final = _id(50, 31)
 QUEUE_DELETE: Final = _id(50, 40)
 QUEUE_DELETE_OK: Final = _id(50, 41)
-QUEUE_UNBIND: Final = _id(50, 50)
-QUEUE_UNBIND_OK: Final = _id(50, 51)
 BASIC_QOS: Final = _id(60, 10)
 BASIC_QOS_OK: Final = _id(60, 11)
 BASIC_CONSUME: Final = _id(60, 20)
@@ -81,9 +77,6 @@ BASIC_GET: Final = _id(60, 70)
 BASIC_GET_OK: Final = _id(60, 71)
 BASIC_GET_EMPTY: Final = _id(60, 72)
 BASIC_ACK: Final = _id(60, 80)
-BASIC_REJECT: Final = _id(60, 90)
-BASIC_RECOVER: Final = _id(60, 110)
-BASIC_RECOVER_OK: Final = _id(60, 111)
 BASIC_NACK: Final = _id(60, 120)
 CONFIRM_SELECT: Final = _id(85, 10)
 CONFIRM_SELECT_OK: Final = _id(85, 11)
@@ -123,8 +116,6 @@ METHODS: Final[dict[int, MethodSpec]] = {
     EXCHANGE_DELETE_OK: MethodSpec("exchange.delete-ok", ""),
     EXCHANGE_BIND: MethodSpec("exchange.bind", "HsssbT"),
     EXCHANGE_BIND_OK: MethodSpec("exchange.bind-ok", ""),
-    EXCHANGE_UNBIND: MethodSpec("exchange.unbind", "HsssbT"),
-    EXCHANGE_UNBIND_OK: MethodSpec("exchange.unbind-ok", ""),
     QUEUE_DECLARE: MethodSpec("queue.declare", "HsbbbbbT"),
     QUEUE_DECLARE_OK: MethodSpec("queue.declare-ok", "sII"),
     QUEUE_BIND: MethodSpec("queue.bind", "HsssbT"),
@@ -133,8 +124,6 @@ METHODS: Final[dict[int, MethodSpec]] = {
     QUEUE_PURGE_OK: MethodSpec("queue.purge-ok", "I"),
     QUEUE_DELETE: MethodSpec("queue.delete", "Hsbbb"),
     QUEUE_DELETE_OK: MethodSpec("queue.delete-ok", "I"),
-    QUEUE_UNBIND: MethodSpec("queue.unbind", "HsssT"),
-    QUEUE_UNBIND_OK: MethodSpec("queue.unbind-ok", ""),
     BASIC_QOS: MethodSpec("basic.qos", "IHb"),
     BASIC_QOS_OK: MethodSpec("basic.qos-ok", ""),
     BASIC_CONSUME: MethodSpec("basic.consume", "HssbbbbT"),
@@ -148,9 +137,6 @@ METHODS: Final[dict[int, MethodSpec]] = {
     BASIC_GET_OK: MethodSpec("basic.get-ok", "QbssI"),
     BASIC_GET_EMPTY: MethodSpec("basic.get-empty", "s"),
     BASIC_ACK: MethodSpec("basic.ack", "Qb"),
-    BASIC_REJECT: MethodSpec("basic.reject", "Qb"),
-    BASIC_RECOVER: MethodSpec("basic.recover", "b"),
-    BASIC_RECOVER_OK: MethodSpec("basic.recover-ok", ""),
     BASIC_NACK: MethodSpec("basic.nack", "Qbb"),
     CONFIRM_SELECT: MethodSpec("confirm.select", "b"),
     CONFIRM_SELECT_OK: MethodSpec("confirm.select-ok", ""),
