@@ -136,9 +136,10 @@ def test_failure_in_a_chord_fails_its_body(fleet: Fleet, sender: str, runner: st
     wait_until(lambda: fleet.ledger.count("errback", failed=body) == 1, what="the errback ran")
 
 
-def test_chords_in_chains_and_chords_of_celery(fleet: Fleet) -> None:
+@senders
+def test_chords_in_chains_and_chords(fleet: Fleet, sender: str) -> None:
     for library in (CELERY, CELERIAC):
         fleet.worker(library)
-    client = fleet.client(CELERY)
+    client = fleet.client(sender)
     assert client("nested", fleet.queue(CELERY), fleet.queue(CELERIAC)) == NESTED
     assert client("nested", fleet.queue(CELERIAC), fleet.queue(CELERY)) == NESTED

@@ -156,7 +156,8 @@ class chord(Signature):  # noqa: N801 - Celery's name
         app.backend.open_chord(header.options["task_id"], len(header.tasks))
         embedded = copy.body.outgoing(None, None, {})[0]
         for member in header.tasks:
-            _give_chord(member, embedded)
+            # Shared, not copied: it may be large.
+            _last_options(member).update(chord=embedded, group_id=header.options["task_id"])
         partial = {key: value for key, value in copy.kwargs.items() if key not in ("kwargs", "header", "body")}
         if not copy.immutable:
             args = (*(args or ()), *copy.args)
@@ -200,6 +201,9 @@ class chord(Signature):  # noqa: N801 - Celery's name
         frozen.options = dict(header.options)
         above = frozen.freeze(None, root_id=root_id, parent_id=parent_id)
         frozen.options = {"task_id": frozen.options["task_id"]}
+        for member in frozen.tasks:
+            # Celery, when it sends a chord that was frozen, makes a new id for the group.
+            _last_options(member).pop("group_id", None)
         self.kwargs["header"] = frozen
         if self.body is None:
             return above
@@ -340,14 +344,12 @@ def _ends_in_group(sig: Any) -> bool:
     return _ends_in_group(sig.body) if kind == "chord" and sig.body is not None else kind == "group"
 
 
-def _give_chord(member: Signature, body: Any) -> None:
-    """Let the last task of a frozen part of a header carry the body.  It is shared, not copied: it may be large."""
-    if member.subtask_type == "chain":
-        _give_chord(member.kwargs["tasks"][-1], body)
-    elif isinstance(member, chord):
-        _give_chord(member.body, body)
-    else:
-        member.options["chord"] = body
+def _last_options(member: Any) -> dict[str, Any]:
+    """Options of the last task of a frozen part of a header, whose result is that of the part."""
+    while member.subtask_type in ("chain", "chord"):
+        member = member.kwargs["tasks"][-1] if member.subtask_type == "chain" else member.body
+    options: dict[str, Any] = member.options
+    return options
 
 
 def _followed(body: Any, later: Any) -> Any:

@@ -15,6 +15,8 @@ returned    child      the task has ended
 stored      child      its result is stored
 reported    worker     the child has said so
 acked       worker     the broker has been told
+counted     child      the end of a task in a chord is recorded, and nothing was sent
+joined      child      the body of a chord, or its errbacks, are sent, and the store was not told
 ==========  =========  ==========================================================================
 """
 
@@ -27,7 +29,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.execution import execute
+from celeriac.execution import chords, execute
 from celeriac.execution.results import ResultBuffer
 from celeriac.pool.local import LocalPool
 from celeriac.pool.process import ProcessPool
@@ -48,6 +50,8 @@ PLACES: Final[dict[str, tuple[list[tuple[Any, str]], str]]] = {
     "stored": ([(ResultBuffer, "_store")], "after"),
     "reported": ([(Coordinator, "on_outcomes")], "before"),
     "acked": ([(BrokerThread, "_carry_out")], "after"),
+    "counted": ([(chords, "_add")], "after"),
+    "joined": ([(chords, "conclude_with"), (chords, "fail_body")], "after"),
 }
 
 
