@@ -100,7 +100,13 @@ def test_workers_exchange_places_without_loss(own_fleet: Fleet) -> None:
         ids += own_fleet.client(other(library))("send_many", "nap", 20, queue=queue, kwargs={"seconds": 0.01})
     own_fleet.start_worker(CELERIAC, queue=queue)
     own_fleet.client(CELERIAC)("outcomes", ids)
-    assert own_fleet.ledger.by_id("nap") == dict.fromkeys(ids, 1)
+    ran: dict[str, list[str]] = {}
+    for record in own_fleet.ledger.records("nap"):
+        ran.setdefault(record["id"], []).append(record["library"])
+    assert set(ran) == set(ids)
+    # Celery, stopped on a busy machine, gives back some tasks that have run; Celeriac repeats none by itself.
+    repeated = {task_id: where for task_id, where in ran.items() if len(where) > 1}
+    assert all(CELERY in where and len(where) == 2 for where in repeated.values()), repeated
 
 
 def test_released_delays_are_held_by_celery(make_fleet: Callable[..., Fleet], redis_database: str) -> None:

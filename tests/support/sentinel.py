@@ -44,6 +44,10 @@ class Watched:
         Until then the old one takes writes that are lost.
         """
         before = self.primary_port()
+        with _connection(before) as connection:
+            # Replication lags behind: what the replica has not got yet would be lost.
+            connection.execute("SET", "last write before the failover", "1")
+            wait_until(lambda: connection.execute("WAIT", 1, 500) >= 1, what="the replica has every write")
         wait_until(self._accepts_failover, what="the sentinel knows the replica", interval=0.1)
         wait_until(lambda: self.primary_port() != before, what="a new primary", interval=0.05)
         wait_until(lambda: _role(before) == b"slave", what="the old primary is a replica", interval=0.05)

@@ -12,12 +12,19 @@ from celeriac.broker.redis import RedisBroker, RedisSession
 from celeriac.drivers.resp import RespConnection
 from celeriac.drivers.resp_params import params_from_url
 from celeriac.message import Destination, Message, Publication
-from tests.support import PATIENCE
+from tests.support import PATIENCE, servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     OpenSession = Callable[..., RedisSession]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server for these tests alone: they count connections, commands and channels, which know no databases."""
+    with servers.private_redis(tmp_path_factory.mktemp("redis")) as url:
+        yield url
 
 
 @pytest.fixture
