@@ -32,6 +32,8 @@ def site(
             conf = settings_of("amqp") | {"result_backend": "rpc://"}
         else:
             conf = settings_of(request.param)
+        # Calls of coroutines queue for one thread: on a slow machine the last has to wait for the first to connect.
+        conf |= {"broker_publish_timeout": PATIENCE}
         site = Site(conf, tmp_path_factory.mktemp("awaiting"))
         stack.callback(site.close)
         worker = site.start()
