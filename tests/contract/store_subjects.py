@@ -161,6 +161,11 @@ def _azure(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
     )
 
 
+def _gcs(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    url = f"gs://{os.environ['CELERIAC_TEST_GCS']}/{servers.unique()}"
+    return BackendUnderTest(url, reaction=2.0, batch=15, put_malformed=_put_malformed(url))
+
+
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "filesystem": _filesystem,
     "memcached": _memcached,
@@ -173,4 +178,7 @@ STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
 if "CELERIAC_TEST_AZURE" in os.environ:
     # A connection string: the emulator, Azurite, is too large to install for every run.
     STORES["azure"] = _azure
+if "CELERIAC_TEST_GCS" in os.environ:
+    # The name of a bucket.
+    STORES["gcs"] = _gcs
 SERVERS = ["memcached", "s3", "dynamodb"]

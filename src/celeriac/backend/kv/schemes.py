@@ -23,6 +23,7 @@ STORES: Final[Mapping[str, str]] = {
     "dynamodb": "dynamodb",
     "file": "filesystem",
     "filesystem": "filesystem",
+    "gs": "gcs",
     "mongodb": "mongodb",
     "mongodb+srv": "mongodb",
     "s3": "s3",
@@ -38,7 +39,6 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     "couchdb": "CouchDB",
     "elasticsearch": "Elasticsearch",
     "elasticsearch+https": "Elasticsearch",
-    "gs": "Google Cloud Storage",
     "redis+cluster": "Redis Cluster",
     "riak": "Riak, whose client for Python is no longer kept up,",
 }

@@ -40,6 +40,8 @@ def test_cache_may_be_the_memory_of_the_process() -> None:
     [
         ("elasticsearch://host:9200/celery", {}, "results in Elasticsearch are not supported yet; take one of: .*s3"),
         ("azureblockblob", {}, "names no account"),
+        ("gs", {}, "no bucket is named"),
+        ("gs://bucket?ttl=600", {}, "gcs_ttl is not supported"),
         ("s3", {}, "set s3_bucket"),
         ("dynamodb://key@eu-west-1", {}, "an access key and its secret go together"),
         ("dynamodb://key:secret@eu-west-1/t?read=many", {}, "read is a whole number, not 'many'"),
