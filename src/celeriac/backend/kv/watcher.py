@@ -56,12 +56,12 @@ class Waiter:
         if self._read_at:
             self.unread.extend(new)
 
-    def due_at(self, longest_pause: float) -> float:
-        """When to read for it again, without news."""
+    def due_at(self, longest_pause: float, part: float = 1.0) -> float:
+        """When this part of the pause before it is read for again, without news, is over."""
         if not self._read_at:
             return 0.0
         pause = min(max((self._read_at - self._moved_at) * SHARE, FIRST_PAUSE), longest_pause)
-        return max(self._read_at + pause, self.rested_at())
+        return max(self._read_at + pause * part, self.rested_at())
 
     def rested_at(self) -> float:
         """When to read for it again, with news."""
@@ -182,7 +182,8 @@ class Watcher:
             # It ended early, and nobody came in: something was stored.
             self._told = told or (not woken and time.monotonic() < until)
             return
-        waiters = [waiter for at, waiter in due if at <= now] if now < deadline else [waiter for _, waiter in due]
+        # Those half of whose pause is over come along: soon all are read for at once.
+        waiters = [waiter for at, waiter in due if min(at, waiter.due_at(longest, 0.5)) <= now or now >= deadline]
         self._told = told and len(waiters) < len(due)
         self._read_for(waiters)
 

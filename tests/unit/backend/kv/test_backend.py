@@ -109,7 +109,7 @@ def test_threads_that_wait_share_reads(driver: DictDriver, backend: KeyValueBack
     threads = [threading.Thread(target=wait, args=(task_id,)) for task_id in ids]
     for thread in threads:
         thread.start()
-    wait_until(lambda: any(len(keys) == len(ids) for keys in driver.reads), what="one read for all")
+    wait_until(lambda: any(len(keys) == len(ids) for keys in driver.reads), timeout=15, what="one read for all")
     backend.store_many([ResultRecord(task_id, "SUCCESS") for task_id in ids])
     for thread in threads:
         thread.join(30)
