@@ -76,7 +76,7 @@ class Service:
         Raises:
             ImproperlyConfigured: There is no such class.
         """
-        made: Scheduler = self._find_class()(
+        made: Scheduler = self.find_class()(
             app=self.app,
             schedule_filename=self.schedule_filename,
             max_interval=self.max_interval,
@@ -85,7 +85,12 @@ class Service:
         )
         return made
 
-    def _find_class(self) -> Any:
+    def find_class(self) -> Any:
+        """The class of the scheduler.
+
+        Raises:
+            ImproperlyConfigured: There is none of this name.
+        """
         name = self.scheduler_cls
         aliases = dict(_ALIASES)
         if isinstance(name, str) and not {".", ":"} & set(name):
@@ -152,7 +157,7 @@ class Service:
             self._is_stopped.wait()
 
 
-def EmbeddedService(app: Celery, max_interval: float | None = None, **kwargs: Any) -> Any:  # noqa: N802
+def EmbeddedService(app: Celery, max_interval: float | None = None, **kwargs: Any) -> _EmbeddedThread:  # noqa: N802
     """Beat within a worker: a thread with ``start`` and ``stop``.
 
     Args:

@@ -9,6 +9,7 @@ import click
 from celeriac import unbuilt
 from celeriac.cli.daemon import Daemon, apply_settings, daemon_options
 from celeriac.cli.options import COMMA_SEPARATED_LIST, LOG_LEVEL, ParamType, command, option
+from celeriac.signals import worker_ready, worker_shutdown
 from celeriac.utils.nodenames import default_nodename, host_format
 from celeriac.worker.assembly import POOLS, Worker, WorkerOptions
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from celeriac.cli.options import F
     from celeriac.cli.state import State
 
-WORK, QUEUES, LIMITS = "Work", "Queues", "Limits"
+WORK, QUEUES, LIMITS, BEAT = "Work", "Queues", "Limits", "Periodic tasks"
 
 
 class Concurrency(ParamType):
@@ -123,6 +124,10 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
         help="Replace a child after this many tasks.")  # fmt: skip
 @option("--max-memory-per-child", type=click.IntRange(1), metavar="KIB", section=LIMITS,
         help="Replace a child that has grown larger than this, after its task.")  # fmt: skip
+@option("-B", "--beat", is_flag=True, section=BEAT, help="Send periodic tasks too, in a thread of this worker.")
+@option("-s", "--schedule-filename", "--schedule", metavar="PATH|URL", section=BEAT,
+        help="Where the schedule is kept, as for `celeriac beat`.")  # fmt: skip
+@option("--scheduler", metavar="CLASS", section=BEAT, help="Class of the scheduler. Default: beat_scheduler.")
 @daemon_options("worker")
 @nothing_to_turn_off("--without-gossip", "gossip between workers")
 @nothing_to_turn_off("--without-mingle", "synchronisation between workers")
@@ -131,9 +136,6 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 @not_built("--heartbeat-interval", what="event heartbeats are")
 @not_built("-S", "--statedb", what="the state file is")
 @not_built("--autoscale", what="autoscaling is")
-@not_built("-B", "--beat", what="the embedded scheduler is", is_flag=True)
-@not_built("-s", "--schedule-filename", "--schedule", what="the embedded scheduler is")
-@not_built("--scheduler", what="the embedded scheduler is")
 @click.argument("settings", nargs=-1, metavar="[-- SETTING=VALUE]...")
 @click.pass_context
 def worker(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> None:
@@ -149,8 +151,34 @@ def worker(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> No
     if daemon.is_to_detach:
         ctx.exit(daemon.detach(ctx, state))
     _note_missing_app(state, given)
+    _embed_beat(ctx, app, given)
     options = _worker_options(state, app, given, daemon.logfile)
     ctx.exit(daemon.run(state, lambda: Worker(app, options).start()))
+
+
+def _embed_beat(ctx: click.Context, app: Celery, given: dict[str, Any]) -> None:
+    """Have beat run from when the worker is ready until it leaves."""
+    wanted, filename, scheduler = (given.pop(name) for name in ("beat", "schedule_filename", "scheduler"))
+    if not wanted:
+        if filename is not None or scheduler is not None:
+            raise click.UsageError("--schedule and --scheduler are about the scheduler of -B: give that too", ctx)
+        return
+    # Other workers need none of it.
+    from celeriac.beat import EmbeddedService
+
+    beat = EmbeddedService(app, schedule_filename=filename, scheduler_cls=scheduler)
+    beat.service.find_class()
+
+    def start(**_: Any) -> None:
+        if beat.ident is None:
+            beat.start()
+
+    def stop(**_: Any) -> None:
+        if beat.ident is not None:
+            beat.stop()
+
+    worker_ready.connect(start, weak=False)
+    worker_shutdown.connect(stop, weak=False)
 
 
 def _note_missing_app(state: State, given: dict[str, Any]) -> None:

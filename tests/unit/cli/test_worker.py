@@ -118,9 +118,6 @@ def test_disable_prefetch_and_start_method_are_settings(cli: Cli, app: Celery) -
         ["--heartbeat-interval", "3"],
         ["-S", "state"],
         ["--autoscale", "3,1"],
-        ["-B"],
-        ["-s", "schedule"],
-        ["--scheduler", "x"],
         ["-P", "eventlet"],
     ],
 )
@@ -190,3 +187,10 @@ def test_worker_without_an_app_is_noted(cli: Cli, started: list[WorkerOptions]) 
 def test_options_of_the_app_are_listed_in_the_help(cli: Cli, app: Celery) -> None:
     app.user_options["worker"].add(click.Option(["--canary"], is_flag=True, help="Sing."))
     assert "--canary" in cli("worker", "--help", app=app)[1]
+
+
+def test_options_of_beat_need_beat(cli: Cli, app: Celery) -> None:
+    code, _, err = cli("worker", "-s", "schedule", app=app)
+    assert (code, "give that too" in err) == (2, True)
+    code, _, err = cli("worker", "-B", "--scheduler", "no.where", app=app)
+    assert (code, "cannot be imported" in err) == (1, True)
