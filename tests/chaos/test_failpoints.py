@@ -98,7 +98,7 @@ def test_body_or_errback_of_a_chord_is_called_once_after_a_death_at_this_place(
     assert result is not None
     crash(workshop, label, nth, tmp_path / "passes")
     ledger, what = workshop.ledger, "errback published" if name == "fail" else "note"
-    # An early-acknowledged task is lost with its worker, or fails with its child, unless it was counted before.
+    # An early-acknowledged task may be lost with its worker, or fail with its child, unless it was counted before.
     survives = name != "early" or label in OF_CHORDS
     if survives:
         wait_until(lambda: ledger.count(what) >= nth + 1, timeout=20, what="every chord was concluded")
@@ -108,7 +108,7 @@ def test_body_or_errback_of_a_chord_is_called_once_after_a_death_at_this_place(
     if survives:
         assert ledger.count(what) == nth + 1
     else:
-        assert ledger.count("note") + ledger.count("errback published") in (nth, nth + 1)
+        assert ledger.count("note") + ledger.count("errback published") <= nth + 1
 
 
 def open_chords(workshop: Workshop) -> int:

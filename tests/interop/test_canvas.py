@@ -11,6 +11,8 @@ from tests.interop.talk import Sig
 from tests.support import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.interop.fleet import Fleet
 
 PLACES = {
@@ -143,3 +145,23 @@ def test_chords_in_chains_and_chords(fleet: Fleet, sender: str) -> None:
     client = fleet.client(sender)
     assert client("nested", fleet.queue(CELERY), fleet.queue(CELERIAC)) == NESTED
     assert client("nested", fleet.queue(CELERIAC), fleet.queue(CELERY)) == NESTED
+
+
+@pytest.mark.timeout(90)
+def test_chord_of_a_client_whose_store_cannot_count(
+    make_fleet: Callable[..., Fleet], redis_database: str, results_database: str
+) -> None:
+    fleet = make_fleet(
+        broker_url=redis_database, result_backend=f"db+{results_database}", result_chord_retry_interval=0.2
+    )
+    queue, client = fleet.queue(CELERIAC), fleet.client(CELERY)
+    worker = fleet.start_worker(CELERIAC)
+    gate = fleet.gate()
+    header = [Sig("gated", (str(gate),), options={"queue": queue}), Sig("echo", (1,), options={"queue": queue})]
+    body, _ = client("chord", header, Sig("echo", options={"queue": queue}))
+    wait_until(
+        lambda: "celery.chord_unlock" in worker.log and "retry: Retry in 0.2s" in worker.log, what="a second look"
+    )
+    gate.touch()
+    assert client("outcome", body).value == ["done", 1]
+    assert fleet.ledger.count("echo", id=body) == 1
