@@ -35,6 +35,8 @@ class SQLiteStore(SQLStore):
         timeout: Seconds that an operation may wait for the lock of the file.
     """
 
+    clock_restarts = True
+
     def __init__(self, url: str, scope: str, timeout: float) -> None:
         self.path = database_path(url, scope)
         super().__init__(f"sqlite:///{self.path}", scope, lambda: SQLiteSession(self.path, timeout), _TYPES, lock="")
