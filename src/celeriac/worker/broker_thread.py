@@ -229,10 +229,12 @@ class BrokerThread:
         beat = time.monotonic() + self._policy.heartbeat
         watchdog = Watchdog(session, [queue.name for queue in self._queues])
         while True:
+            # Read first: what was posted before the stop, perhaps while others were being settled, is carried out.
+            stopping = self._stopping
             # Cleared before the commands are read: a wake-up after that is seen by the next wait.
             self._wanted.clear()
             self._settle(session)
-            if self._stopping:
+            if stopping:
                 return
             now = time.monotonic()
             if now >= beat:
