@@ -312,8 +312,11 @@ class RPCWatch:
             arrivals = self._process.replies.arrivals
             ready = self._take()
             left = deadline - time.monotonic()
-            if ready or self._woken or not self._pending or left <= 0:
+            if self._woken:
+                # Set to False only where it was seen: a `wake` between look and change must not be lost.
                 self._woken = False
+                return ready
+            if ready or not self._pending or left <= 0:
                 return ready
             try:
                 self._process.replies.wait(arrivals, left)

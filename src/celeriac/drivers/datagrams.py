@@ -120,8 +120,11 @@ class Listener:
         """
         self._poll.poll(max(0.0, seconds) * 1000)
         self.drain()
-        woken, self._woken = self._woken, False
-        return woken
+        # Set to False only where it was seen: a `wake` between look and change must not be lost.
+        if self._woken:
+            self._woken = False
+            return True
+        return False
 
     @property
     def woken(self) -> bool:

@@ -40,9 +40,10 @@ class WakePipe:
             while os.read(self._reader, 64):
                 continue
         except OSError:
-            # Empty.
-            woken, self._woken = self._woken, False
-            return woken
+            # Empty. Set to False only where it was seen: a `wake` between look and change must not be lost.
+            if self._woken:
+                self._woken = False
+                return True
         return False
 
     def close(self) -> None:
