@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 from tests.support.beat import BeatSite
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def test_leader_lost_again_and_again(redis_url: str, tmp_path: Path, number: int
             site.receive(len(site.received) + 2)
             leader: int = wait_until(lambda: site.leader() or 0, what="a leader")
             os.kill(leader, number)
-            wait_until(partial(has_other_leader, site, leader), 30, what="another leader")
+            wait_until(partial(has_other_leader, site, leader), what="another leader")
             if number == signal.SIGKILL:
                 site.start()
             else:
@@ -56,7 +56,7 @@ def test_leader_lost_again_and_again(redis_url: str, tmp_path: Path, number: int
         for process in site.beats.values():
             process.send_signal(signal.SIGTERM)
         for process in site.beats.values():
-            process.wait(20)
+            process.wait(PATIENCE)
         with site.book() as book:
             record = book.line("often").record
         site.receive(record.count)

@@ -77,7 +77,6 @@ def held(workshop: Workshop) -> int:
         session.close()
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("name", ["work", "early", "fail"])
 @pytest.mark.parametrize(
     ("label", "nth"),
@@ -101,10 +100,10 @@ def test_body_or_errback_of_a_chord_is_called_once_after_a_death_at_this_place(
     # An early-acknowledged task may be lost with its worker, or fail with its child, unless it was counted before.
     survives = name != "early" or label in OF_CHORDS
     if survives:
-        wait_until(lambda: ledger.count(what) >= nth + 1, timeout=20, what="every chord was concluded")
-    wait_until(lambda: held(workshop) == 0, timeout=20, what="nothing is left in the broker")
-    wait_until(lambda: open_chords(workshop) == 0, timeout=20, what="all are closed")
-    workshop.task("work").delay().get(timeout=10)
+        wait_until(lambda: ledger.count(what) >= nth + 1, what="every chord was concluded")
+    wait_until(lambda: held(workshop) == 0, what="nothing is left in the broker")
+    wait_until(lambda: open_chords(workshop) == 0, what="all are closed")
+    workshop.task("work").delay().get(timeout=PATIENCE)
     if survives:
         assert ledger.count(what) == nth + 1
     else:

@@ -138,7 +138,7 @@ def nested(first: str, second: str) -> list[Any]:
         chord([a(1, 1), b(1, 1) | group(a(1), b(2))], s("echo", second)),
         chord([chord([a(1, 1), b(2, 2)], s("echo", first)), b(1, 1)], s("echo", second)),
     ]
-    return [each.apply_async().get(timeout=20) for each in whole]
+    return [each.apply_async().get(timeout=PATIENCE) for each in whole]
 
 
 def name_of(task: str) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from celeriac import Celery
 from celeriac.beat import PersistentScheduler
 from tests.interop.fleet import CELERIAC, CELERY, Fleet
+from tests.support import PATIENCE
 from tests.support.beat_clock import FakeClock
 from tests.support.servers import unique
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def test_celery_workers_run_what_beat_sends(fleet: Fleet, tmp_path: Path) -> None:
     worker, task_id, clock = fleet.worker(CELERY), unique("tick"), FakeClock(time.time())
-    options = {"queue": fleet.queue(CELERY), "task_id": task_id, "expires": 60}
+    options = {"queue": fleet.queue(CELERY), "task_id": task_id, "expires": 600}
     entries = {"e": {"task": "tests.interop.tasks.echo", "schedule": 10, "args": ("hello",), "options": options}}
     changes = {**fleet.conf, "beat_schedule": entries, "beat_schedule_filename": str(tmp_path / "schedule")}
     with Celery("beat", set_as_current=False, changes=changes) as app:
@@ -30,7 +31,7 @@ def test_celery_workers_run_what_beat_sends(fleet: Fleet, tmp_path: Path) -> Non
             beat.tick()
             clock.sleep(11)
             beat.tick()
-        assert app.AsyncResult(task_id).get(timeout=20) == "hello", worker.log[-2000:]
+        assert app.AsyncResult(task_id).get(timeout=PATIENCE) == "hello", worker.log[-2000:]
 
 
 def some_field(rng: random.Random, low: int, high: int) -> str:

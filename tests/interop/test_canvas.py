@@ -147,7 +147,6 @@ def test_chords_in_chains_and_chords(fleet: Fleet, sender: str) -> None:
     assert client("nested", fleet.queue(CELERIAC), fleet.queue(CELERY)) == NESTED
 
 
-@pytest.mark.timeout(90)
 def test_chord_of_a_client_whose_store_cannot_count(
     make_fleet: Callable[..., Fleet], redis_database: str, results_database: str
 ) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac import Celery
 from celeriac.beat.book import ScheduleBook
 from celeriac.beat.persistent import store_of
-from tests.support.waiting import wait_until
+from tests.support.waiting import PATIENCE, wait_until
 from tests.support.worker import ROOT
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class BeatSite:
             found = book.leader()
         return None if found is None else int(found.split(":")[1])
 
-    def receive(self, count: int, timeout: float = 20.0) -> list[dict[str, Any]]:
+    def receive(self, count: int, timeout: float = PATIENCE) -> list[dict[str, Any]]:
         """Wait until so many messages were sent in all; returns their headers."""
         with closing(self.app.broker_for_read.connect()) as session:
             session.consume([self.app.queues.get_or_create("celery")])

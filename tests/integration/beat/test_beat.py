@@ -10,7 +10,7 @@ import pytest
 
 from celeriac.beat.book import definition_of
 from celeriac.schedules import schedule
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 from tests.support.beat import BeatSite
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def test_beat_sends_until_it_is_stopped_and_goes_on_after_kill(site: BeatSite) -
         assert book.leader() is not None
         assert book.line("often").record.count >= 2
     first.send_signal(signal.SIGTERM)
-    assert first.wait(15) == 0, site.log
+    assert first.wait(PATIENCE) == 0, site.log
     assert site.leader() is None
     # Nobody has to wait for the lease of one that has left in order.
     before = len(site.received)

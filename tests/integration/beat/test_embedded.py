@@ -24,7 +24,7 @@ def test_worker_sends_periodic_tasks_and_runs_them(tmp_path: Path) -> None:
     path = str(tmp_path / "schedule")
     with closing(Site(conf, tmp_path)) as site:
         worker = site.start("-B", "-s", path)
-        wait_until(lambda: site.ledger.count("where", key="mine") >= 3, 20, what="tasks were sent and run")
+        wait_until(lambda: site.ledger.count("where", key="mine") >= 3, what="tasks were sent and run")
         assert worker.stop(signal.SIGTERM) == 0, worker.log
         assert "Scheduler: Sending due task often (where)" in worker.log
         assert "Traceback" not in worker.log

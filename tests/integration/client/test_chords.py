@@ -9,7 +9,7 @@ import pytest
 from celeriac import chain, chord, group
 from celeriac.exceptions import ChordError
 from celeriac.result import GroupResult
-from tests.support import servers, wait_until
+from tests.support import PATIENCE, servers, wait_until
 from tests.support.client_app import Site
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def key() -> str:
 
 
 def get(result: Any) -> Any:
-    return result.get(timeout=10)
+    return result.get(timeout=PATIENCE)
 
 
 def error_of(result: Any) -> BaseException:

@@ -376,7 +376,7 @@ def test_messages_that_share_a_delivery_tag_are_two(
     for body in (b"one", b"two", b"three"):
         message = Message(body, "application/json", "utf-8", {"id": body.decode()}, {})
         server.execute("LPUSH", queue.name, encode_envelope(message, "", queue.name, "1"))
-    holder = open_session(queue, lease=0.2 if silent else 30)
+    holder = open_session(queue, lease=0.2 if silent else 30, sweep_interval=3600)
     held = [*holder.fetch(limit=2, wait=0), *holder.fetch(limit=1, wait=0)]
     assert len({delivery.tag for delivery in held}) == 3
     holder.ack_many([held[1]], confirm=True)

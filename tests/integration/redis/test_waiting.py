@@ -107,7 +107,7 @@ def test_what_comes_back_to_an_emptied_queue_is_claimed_at_once(
         session.defer_many([(first, time.time() + 0.1)])
     else:
         (session if how == "publish" else other).publish_many([publication(queue)])
-    assert len(session.fetch(limit=5, wait=5)) == 1
+    assert len(session.fetch(limit=5, wait=PATIENCE)) == 1
     session.ack_many([second])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from celeriac import Celery, group
 from celeriac.exceptions import OperationalError, PublishTimeout
+from tests.support import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,8 @@ def test_a_call_whose_turn_comes_too_late_is_not_made(app: Celery) -> None:
         blocking = asyncio.ensure_future(app.acall(release.wait))
         await asyncio.sleep(0)
         late = asyncio.ensure_future(app.tasks["add"].aapply_async((1, 2), timeout=0.01))
+        # It has begun, and so has its time.
+        await asyncio.sleep(0)
         await asyncio.sleep(0.05)
         release.set()
         assert await blocking
@@ -75,7 +78,7 @@ def test_errors_reach_the_coroutine(app: Celery) -> None:
         with Celery("away", broker="amqp://127.0.0.1:1", backend="memory://") as away:
             away.task(name="add")(lambda x: x)
             with pytest.raises(OperationalError):
-                await away.tasks["add"].aapply_async((1,), timeout=1, retry=False)
+                await away.tasks["add"].aapply_async((1,), timeout=PATIENCE, retry=False)
 
     asyncio.run(main())
 

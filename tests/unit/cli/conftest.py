@@ -10,6 +10,7 @@ import pytest
 
 from celeriac import Celery, current
 from celeriac.cli.main import run
+from tests.support.modules import forget_modules
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,15 +21,13 @@ if TYPE_CHECKING:
 def _restored_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    environment, path, modules = dict(os.environ), list(sys.path), set(sys.modules)
+    environment, path = dict(os.environ), list(sys.path)
     default = current._default
     yield
     os.environ.clear()
     os.environ.update(environment)
     sys.path[:] = path
-    for name in set(sys.modules) - modules:
-        if not name.startswith("celeriac"):
-            del sys.modules[name]
+    forget_modules(tmp_path)
     current.set_current_app(default)
     current.set_default_app(default)
 

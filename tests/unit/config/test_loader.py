@@ -14,6 +14,7 @@ from celeriac.config.loader import (
     read_source,
 )
 from celeriac.exceptions import ImproperlyConfigured, NotConfigured
+from tests.support.modules import forget_modules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,10 +28,8 @@ def working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     monkeypatch.delenv("CELERY_CONFIG_MODULE", raising=False)
     monkeypatch.delenv("C_WNOCONF", raising=False)
     monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
-    before = set(sys.modules)
     yield tmp_path
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    forget_modules(tmp_path)
 
 
 class Config:

@@ -10,7 +10,7 @@ import pytest
 
 from celeriac.backend import ChordPart, ResultBackend
 from celeriac.testing.contracts.backend import BackendUnderTest, new_id
-from celeriac.testing.contracts.broker_subject import until
+from celeriac.testing.contracts.broker_subject import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,7 +132,7 @@ class ChordContract:
 
         def add(number: int) -> list[bool]:
             # Each part is added by two of the threads.
-            start.wait(30)
+            start.wait(PATIENCE)
             mine = [index for index in range(count) if number in (index % threads, (index + 1) % threads)]
             return [backend.add_chord_parts(chord, parts_of(index), b"body", lease=LONG) for index in mine]
 

@@ -13,7 +13,7 @@ from celeriac.backend.kv.backend import KeyValueBackend
 from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored
 from celeriac.backend.kv.watcher import Waiter, Watcher
 from celeriac.exceptions import BackendGetMetaError, BackendStoreError, OperationalError, TimeoutError
-from tests.support import wait_until
+from tests.support import PATIENCE, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -104,15 +104,15 @@ def test_threads_that_wait_share_reads(driver: DictDriver, backend: KeyValueBack
     got: list[str] = []
 
     def wait(task_id: str) -> None:
-        got.extend(record.task_id for record in backend.watch([task_id], timeout=30))
+        got.extend(record.task_id for record in backend.watch([task_id], timeout=PATIENCE))
 
     threads = [threading.Thread(target=wait, args=(task_id,)) for task_id in ids]
     for thread in threads:
         thread.start()
-    wait_until(lambda: any(len(keys) == len(ids) for keys in driver.reads), timeout=15, what="one read for all")
+    wait_until(lambda: any(len(keys) == len(ids) for keys in driver.reads), what="one read for all")
     backend.store_many([ResultRecord(task_id, "SUCCESS") for task_id in ids])
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert sorted(got) == sorted(ids)
 
 
@@ -130,7 +130,7 @@ def test_an_error_of_the_store_reaches_everybody_who_waits(driver: DictDriver, b
 
     def wait(task_id: str) -> None:
         try:
-            list(backend.watch([task_id], timeout=30))
+            list(backend.watch([task_id], timeout=PATIENCE))
         except OperationalError as error:
             errors.append(error)
 
@@ -140,7 +140,7 @@ def test_an_error_of_the_store_reaches_everybody_who_waits(driver: DictDriver, b
     wait_until(lambda: any(len(keys) == 3 for keys in driver.reads), what="all of them wait")
     lost.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(PATIENCE)
     assert len(errors) == 3
 
 
@@ -153,13 +153,13 @@ def test_a_malformed_result_is_no_matter_to_those_who_wait_for_others(
 
     def wait() -> None:
         with pytest.raises(BackendGetMetaError) as caught:
-            list(backend.watch(["bad"], timeout=30))
+            list(backend.watch(["bad"], timeout=PATIENCE))
         errors.append(caught.value)
 
     thread = threading.Thread(target=wait)
     thread.start()
-    assert [record.task_id for record in backend.watch(["good"], timeout=30)] == ["good"]
-    thread.join(30)
+    assert [record.task_id for record in backend.watch(["good"], timeout=PATIENCE)] == ["good"]
+    thread.join(PATIENCE)
     assert [error.task_id for error in errors] == ["bad"]
 
 
