@@ -312,7 +312,7 @@ def test_fanout_reaches_sessions_that_know_nothing_of_each_other(open_session: O
     publisher = open_session()
     message = Message(b"x", "text/plain", "utf-8", {}, {})
     publisher.publish_many([Publication(message, Destination("news", key))])
-    (delivery,) = consumer.fetch(limit=5, wait=5)
+    (delivery,) = consumer.fetch(limit=5, wait=PATIENCE)
     assert (delivery.message.body, delivery.queue, delivery.exchange) == (b"x", "news-1", "news")
 
 
@@ -323,11 +323,11 @@ def test_a_broadcast_can_be_put_back(open_session: OpenSession) -> None:
     def publish_and_fetch(**changes: Any) -> Any:
         message = Message(b"x", "text/plain", "utf-8", {}, {})
         session.publish_many([Publication(message, Destination("news", ""), **changes)])
-        (delivery,) = session.fetch(limit=5, wait=5)
+        (delivery,) = session.fetch(limit=5, wait=PATIENCE)
         return delivery
 
     session.requeue_many([publish_and_fetch()])
-    (again,) = session.fetch(limit=5, wait=5)
+    (again,) = session.fetch(limit=5, wait=PATIENCE)
     session.ack_many([again])
     session.defer_many([(publish_and_fetch(), time.time() + 0.05)])
     assert len(wait_until(lambda: session.fetch(limit=5, wait=1))) == 1
@@ -344,7 +344,7 @@ def test_fanout_keys_are_patterns_as_in_kombu(open_session: OpenSession) -> None
     message = Message(b"x", "text/plain", "utf-8", {}, {})
     for key in ("task.sent", "worker.online"):
         publisher.publish_many([Publication(message, Destination("events", key))])
-    assert [delivery.routing_key for delivery in some.fetch(limit=5, wait=5)] == ["task.sent"]
+    assert [delivery.routing_key for delivery in some.fetch(limit=5, wait=PATIENCE)] == ["task.sent"]
     got: list[tuple[str, str]] = []
 
     def came() -> bool:

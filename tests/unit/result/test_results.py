@@ -21,6 +21,7 @@ from celeriac.result import (
     denied_join_result,
     result_from_tuple,
 )
+from tests.support import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +45,7 @@ def test_nothing_known_is_pending(app: Celery) -> None:
 def test_success(app: Celery) -> None:
     store(app, "a", result=5, date_done="2026-01-02T03:04:05+00:00", children=[[["b", None], None]])
     result = app.AsyncResult("a")
-    assert (result.state, result.get(timeout=1), result.ready(), result.successful(), result.failed()) == (
+    assert (result.state, result.get(timeout=PATIENCE), result.ready(), result.successful(), result.failed()) == (
         "SUCCESS", 5, True, True, False,
     )  # fmt: skip
     assert result.date_done == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -56,7 +57,7 @@ def test_failure_raises_unless_told_otherwise(app: Celery) -> None:
     store(app, "a", "FAILURE", ValueError("bad"), traceback="Traceback ...")
     result = app.AsyncResult("a")
     with pytest.raises(ValueError, match="bad"):
-        result.get(timeout=1)
+        result.get(timeout=PATIENCE)
     assert isinstance(result.get(timeout=1, propagate=False), ValueError)
     assert result.traceback == "Traceback ..."
     assert result.failed()
@@ -65,7 +66,7 @@ def test_failure_raises_unless_told_otherwise(app: Celery) -> None:
 def test_waiting_ends_when_the_result_comes(app: Celery) -> None:
     timer = threading.Timer(0.05, store, (app, "a"), {"result": 9})
     timer.start()
-    assert app.AsyncResult("a").get(timeout=10) == 9
+    assert app.AsyncResult("a").get(timeout=PATIENCE) == 9
     timer.join()
 
 
@@ -121,7 +122,7 @@ def test_extended_fields(app: Celery) -> None:
 def test_a_failed_parent_is_raised(app: Celery) -> None:
     store(app, "p", "FAILURE", KeyError("parent"))
     with pytest.raises(KeyError, match="parent"):
-        app.AsyncResult("a", parent=app.AsyncResult("p")).get(timeout=1)
+        app.AsyncResult("a", parent=app.AsyncResult("p")).get(timeout=PATIENCE)
 
 
 def test_waiting_inside_a_task_is_refused(app: Celery) -> None:
@@ -175,8 +176,8 @@ def test_sets_wait_for_all_in_order(app: Celery) -> None:
     assert (subject.ready(), subject.completed_count(), subject.successful()) == (False, 2, False)
     timer = threading.Timer(0.02, store, (app, "a"), {"result": 1})
     timer.start()
-    assert subject.get(timeout=10) == [1, 2, 3]
-    assert subject.join(timeout=1) == [1, 2, 3]
+    assert subject.get(timeout=PATIENCE) == [1, 2, 3]
+    assert subject.join(timeout=PATIENCE) == [1, 2, 3]
     timer.join()
     assert [task_id for task_id, _ in subject.iter_native()] == ["a", "b", "c"]
 
@@ -188,7 +189,7 @@ def test_sets_raise_and_time_out(app: Celery) -> None:
     subject = ResultSet([app.AsyncResult("a")], app=app)
     assert subject.failed()
     with pytest.raises(ValueError, match="bad"):
-        subject.get(timeout=1)
+        subject.get(timeout=PATIENCE)
     with pytest.raises(ValueError, match="bad"):
         subject.maybe_throw()
     with pytest.raises(ImproperlyConfigured):
@@ -276,7 +277,7 @@ def test_a_failed_parent_costs_one_read(app: Celery, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(app.backend, "load_many", counted)
     with pytest.raises(KeyError, match="the first"):
-        app.AsyncResult("a", parent=parent).get(timeout=1)
+        app.AsyncResult("a", parent=parent).get(timeout=PATIENCE)
     assert len(reads) == 1
 
 
@@ -291,9 +292,9 @@ def test_streaming_keeps_nothing(app: Celery) -> None:
     for number in range(5):
         store(app, str(number), result=number)
     group = app.GroupResult("g", [app.AsyncResult(str(number)) for number in range(5)])
-    assert sorted(meta["result"] for _, meta in group.iter_native(timeout=10)) == list(range(5))
+    assert sorted(meta["result"] for _, meta in group.iter_native(timeout=PATIENCE)) == list(range(5))
     assert [result.known_record() for result in group] == [None] * 5
-    assert group.join_native(timeout=10) == group.join(timeout=10) == list(range(5))
+    assert group.join_native(timeout=PATIENCE) == group.join(timeout=10) == list(range(5))
 
 
 def test_sets_in_sets_count_once_they_are_complete(app: Celery) -> None:
