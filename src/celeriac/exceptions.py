@@ -19,7 +19,7 @@ The families differ by what the catcher can do about them::
     └── TaskError
         ├── NotRegistered · AlreadyRegistered · QueueNotFound (KeyError)
         ├── InvalidTaskError · TaskRevokedError · MaxRetriesExceededError
-        ├── TimeoutError · IncompleteStream · ChordError
+        ├── TimeoutError · IncompleteStream · ChordError · GraphMissing
         └── SoftTimeLimitExceeded · TimeLimitExceeded · WorkerLostError · Terminated
     BackendError (Exception)          result store
     CeleryWarning (UserWarning)
@@ -51,6 +51,7 @@ __all__ = [
     "DuplicateTaskNameWarning",
     "EncodeError",
     "FixupWarning",
+    "GraphMissing",
     "Ignore",
     "ImproperlyConfigured",
     "IncompleteStream",
@@ -284,6 +285,10 @@ class TaskRevokedError(TaskError):
 
 class InvalidTaskError(TaskError):
     """A task message has data of the wrong shape."""
+
+
+class GraphMissing(TaskError):
+    """The rest of a workflow is not in the result store."""
 
 
 class ChordError(TaskError):

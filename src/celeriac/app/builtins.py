@@ -86,6 +86,18 @@ def _declare_workflows(app: Celery, declare: dict[str, Any]) -> None:
             raise self.retry(countdown=pause, max_retries=max_retries)
         conclude_joined(app, self.request, group_id, callback, ended)
 
+    @app.task(name="celeriac.resume", bind=True, **declare)
+    def resume(self: Any, /, *args: Any, graph: str) -> None:
+        """Go on with a workflow whose rest is in the result store; workers of Celery send it.
+
+        Its id is that of the last task, whose result this is not: so it has none, unless it fails.
+        """
+        from celeriac.exceptions import Ignore
+        from celeriac.execution.follow_up import resume
+
+        resume(app, self.request, graph, args[0])
+        raise Ignore
+
     @app.task(name="celery.chain", **declare)
     def chain(*args: Any, **kwargs: Any) -> None:
         """Refuses, as in Celery.

@@ -100,6 +100,7 @@ class BackendCapabilities:
         expires: It drops expired results by itself; False needs `ResultBackend.sweep`.
         groups: It can save groups.
         chords: It can join chords.
+        graphs: It can keep the rest of workflows.
         in_process: Its results are visible to this process only.
     """
 
@@ -109,6 +110,7 @@ class BackendCapabilities:
     expires: bool = True
     groups: bool = True
     chords: bool = True
+    graphs: bool = False
     in_process: bool = False
 
 
@@ -264,6 +266,25 @@ class ResultBackend(Protocol):
 
     def claim(self, name: str, token: str) -> str:
         """Write a token under a name unless there is one; returns the token that is there."""
+        ...
+
+    def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
+        """Keep what workflows still have to do, for ``task_graph_expires`` seconds.
+
+        Args:
+            graphs: By id; opaque to the store.
+
+        Raises:
+            NotImplementedError: It keeps none (``capabilities.graphs``).
+        """
+        ...
+
+    def load_graph(self, graph_id: str) -> bytes | None:
+        """What `keep_graphs` was given; None when it is unknown or has expired.
+
+        Raises:
+            NotImplementedError: It keeps none.
+        """
         ...
 
     def sweep(self) -> int:

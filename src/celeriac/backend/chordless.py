@@ -1,17 +1,17 @@
-"""The chord methods of backends that cannot join chords: each says so."""
+"""The methods for chords and graphs of backends that have neither: each says so."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from celeriac.backend.base import ChordPart
 
 
 class WithoutChords:
-    """Refuses chords; a base class of backends whose capabilities say so."""
+    """Refuses chords and graphs; a base class of backends whose capabilities say so."""
 
     url: str
 
@@ -36,6 +36,18 @@ class WithoutChords:
 
     def claim(self, name: str, token: str) -> str:
         self._refuse()
+
+    def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
+        self._refuse_graphs()
+
+    def load_graph(self, graph_id: str) -> bytes | None:
+        self._refuse_graphs()
+
+    def _refuse_graphs(self) -> NoReturn:
+        raise NotImplementedError(
+            f"The result backend {self.url} does not keep the rest of workflows: give clients and workers one "
+            "that does, such as redis://, sqlite:// or db+postgresql://, or set task_graph_inline_max to None"
+        )
 
     def _refuse(self) -> NoReturn:
         raise NotImplementedError(chords_refused(self.url))

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from celeriac import states
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
 from celeriac.backend.codec import ResultCodec
-from celeriac.backend.retention import chord_lifetime, expiry
+from celeriac.backend.retention import chord_lifetime, expiry, graph_lifetime
 from celeriac.backend.watching import ReadingWatch, WatchedResults
 from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 #: Stores between two searches for expired results.
 _SWEEP_EVERY = 1000
@@ -57,6 +57,7 @@ class ResultStore:
         self.groups: dict[str, _Stored] = {}
         self.chords: dict[str, _Chord] = {}
         self.claims: dict[str, _Stored] = {}
+        self.graphs: dict[str, _Stored] = {}
         self.waiting: dict[str, list[StoreNews]] = {}
         self.stores = 0
 
@@ -126,7 +127,7 @@ class MemoryBackend(WatchedResults):
     ) -> None:
         self.url = url.removeprefix("cache+")
         self.options = options or BackendOptions()
-        self.capabilities = BackendCapabilities("memory", in_process=True)
+        self.capabilities = BackendCapabilities("memory", graphs=True, in_process=True)
         self._codec = ResultCodec(self.options)
         self._clock = clock
         with _stores_lock:
@@ -238,12 +239,24 @@ class MemoryBackend(WatchedResults):
         with self._store.lock:
             return self._store.claims.setdefault(name, _Stored(token, b"", self._chord_expiry())).status
 
+    def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
+        lifetime = graph_lifetime(self.options)
+        expires_at = self._clock() + lifetime if lifetime else None
+        with self._store.lock:
+            self._store.graphs.update((id_, _Stored("", data, expires_at)) for id_, data in graphs.items())
+
+    def load_graph(self, graph_id: str) -> bytes | None:
+        with self._store.lock:
+            stored = self._store.graphs.get(graph_id)
+        return None if stored is None or stored.is_expired(self._clock()) else stored.data
+
     def sweep(self) -> int:
         now, removed = self._clock(), 0
         with self._store.lock:
             self._store.stores = 0
             kept: dict[str, Any]
-            for kept in (self._store.results, self._store.groups, self._store.chords, self._store.claims):
+            store = self._store
+            for kept in (store.results, store.groups, store.chords, store.claims, store.graphs):
                 expired = [id_ for id_, stored in kept.items() if stored.is_expired(now)]
                 removed += len(expired)
                 for id_ in expired:

@@ -15,6 +15,7 @@ from celeriac.backend.codec import ResultCodec
 from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
 from celeriac.backend.redis_chords import RedisChords
 from celeriac.backend.redis_watch import Waiter, Watcher
+from celeriac.backend.retention import graph_lifetime
 from celeriac.backend.watching import WatchedResults
 from celeriac.drivers.resp import ReplyError, RespConnection, refine
 from celeriac.drivers.resp_params import RespParams, params_from_url
@@ -27,8 +28,10 @@ from celeriac.utils.url import parse_url, redact, split_failover
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
-CAPABILITIES = BackendCapabilities(name="redis")
+CAPABILITIES = BackendCapabilities(name="redis", graphs=True)
 
+#: Keys of what workflows still have to do.
+GRAPH_PREFIX = "celeriac-graph-"
 #: The server's own bound of a value.
 _MAX_VALUE = 512 * 1024 * 1024
 #: Bytes and records in one command.
@@ -257,6 +260,19 @@ class RedisBackend(WatchedResults):
 
     def claim(self, name: str, token: str) -> str:
         return self._chords.claim(name, token)
+
+    def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
+        ttl = _milliseconds(graph_lifetime(self._options))
+        expiry = () if ttl == "0" else ("PX", ttl)
+        prefix = self._prefix + GRAPH_PREFIX
+        commands = [("SET", prefix + id_, data, *expiry) for id_, data in graphs.items()]
+        for reply in self._pool.run(lambda connection: connection.pipeline(commands)):
+            if isinstance(reply, ReplyError):
+                raise self._refused(reply, "to keep the rest of a workflow")
+
+    def load_graph(self, graph_id: str) -> bytes | None:
+        data = self._command("GET", self._prefix + GRAPH_PREFIX + graph_id)
+        return None if data is None else bytes(data)
 
     def sweep(self) -> int:
         """Nothing to do: the server drops what has expired."""

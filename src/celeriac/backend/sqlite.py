@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
 from celeriac.backend.codec import ResultCodec
-from celeriac.backend.retention import expiry
+from celeriac.backend.retention import expiry, graph_lifetime
 from celeriac.backend.sqlite_chords import CREATE as CREATE_CHORDS
 from celeriac.backend.sqlite_chords import SQLiteChords
 from celeriac.backend.watching import ReadingWatch, WatchedResults
@@ -23,7 +23,7 @@ from celeriac.drivers.sqlite import DEFAULT_APP_NAME, Database, database_path
 from celeriac.exceptions import BackendGetMetaError, SerializationError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
 TOPIC: Final = "r"
@@ -49,6 +49,9 @@ _CREATE: Final = (
     """CREATE TABLE IF NOT EXISTS celeriac_groups (
         group_id TEXT NOT NULL PRIMARY KEY, result BLOB NOT NULL, expires_at REAL
     ) WITHOUT ROWID""",
+    """CREATE TABLE IF NOT EXISTS celeriac_graphs (
+        graph_id TEXT NOT NULL PRIMARY KEY, graph BLOB NOT NULL, expires_at REAL
+    )""",
     "CREATE INDEX IF NOT EXISTS celeriac_results_expiry ON celeriac_results (expires_at) WHERE expires_at IS NOT NULL",
 )
 _STORE: Final = """
@@ -70,6 +73,9 @@ _SWEEP: Final = (
     "(SELECT id FROM celeriac_results WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)"
 )
 _SWEEP_GROUPS: Final = "DELETE FROM celeriac_groups WHERE expires_at <= ?"
+_KEEP_GRAPH: Final = "INSERT INTO celeriac_graphs (graph_id, graph, expires_at) VALUES (?, ?, ?)"
+_LOAD_GRAPH: Final = "SELECT graph FROM celeriac_graphs WHERE graph_id = ? AND (expires_at IS NULL OR expires_at > ?)"
+_SWEEP_GRAPHS: Final = "DELETE FROM celeriac_graphs WHERE expires_at <= ?"
 
 
 class SQLiteBackend(WatchedResults):
@@ -85,7 +91,7 @@ class SQLiteBackend(WatchedResults):
         app_name = self.options.app_name or DEFAULT_APP_NAME
         self.path = database_path(url, app_name)
         self.url = f"sqlite:///{self.path}"
-        self.capabilities = BackendCapabilities("sqlite", expires=False)
+        self.capabilities = BackendCapabilities("sqlite", expires=False, graphs=True)
         self._codec = ResultCodec(self.options)
         self._local = threading.local()
         self._connections: weakref.WeakSet[ResultConnection] = weakref.WeakSet()
@@ -161,9 +167,21 @@ class SQLiteBackend(WatchedResults):
     def claim(self, name: str, token: str) -> str:
         return self._chords.claim(name, token)
 
+    def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
+        lifetime = graph_lifetime(self.options)
+        expires_at = time.time() + lifetime if lifetime else None
+        connection = self._connection()
+        with connection.transaction():
+            connection.execute_many(_KEEP_GRAPH, [(id_, data, expires_at) for id_, data in graphs.items()])
+
+    def load_graph(self, graph_id: str) -> bytes | None:
+        rows = self._connection().query(_LOAD_GRAPH, (graph_id, time.time()))
+        return bytes(rows[0][0]) if rows else None
+
     def sweep(self) -> int:
         connection, now = self._connection(), time.time()
-        removed = connection.execute(_SWEEP_GROUPS, (now,)) + self._chords.sweep(now)
+        removed = sum(connection.execute(statement, (now,)) for statement in (_SWEEP_GROUPS, _SWEEP_GRAPHS))
+        removed += self._chords.sweep(now)
         # In pages, so that nobody waits long for the lock.
         while found := connection.execute(_SWEEP, (now, _PAGE)):
             removed += found
@@ -202,7 +220,7 @@ class ResultConnection(Database):
 
     def __init__(self, backend: SQLiteBackend) -> None:
         super().__init__(backend.path, backend.options.timeout)
-        exists = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'celeriac_claims'"
+        exists = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'celeriac_graphs'"
         if not self.query(exists):
             with self.transaction():
                 for statement in (*_CREATE, *CREATE_CHORDS):

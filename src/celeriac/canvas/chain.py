@@ -9,6 +9,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celeriac.canvas.chord import chord
+from celeriac.canvas.graphs import kept_apart
 from celeriac.canvas.group import flat_members, group
 from celeriac.canvas.signature import Signature, as_signature, maybe_signature, without_repeated_module
 from celeriac.canvas.stamping import combine
@@ -164,7 +165,7 @@ class chain(Signature, metaclass=_Folding):  # noqa: N801 - Celery's name
             for step, following in zip(steps[-2::-1], steps[:0:-1], strict=True):
                 step.link(following)
         elif rest or later or not isinstance(first, group):
-            given["chain"] = [*later, *rest]
+            given["chain"] = kept_apart(self.app, [*later, *rest])
         return first.outgoing(args, kwargs, given)[0], result
 
     def freeze(

@@ -581,6 +581,12 @@ GROUPS: Final[tuple[Group, ...]] = (
            minimum=0, nullable=False),
         _n("broker_sweep_interval", "float", 10.0,
            "Seconds between two searches for messages whose lease ran out.", minimum=0, nullable=False),
+        _n("task_graph_expires", "float", 604800.0,
+           "Seconds the result store keeps the rest of a workflow, and no shorter than results; 0 or None: for ever.",
+           minimum=0),
+        _n("task_graph_inline_max", "int", 2048,
+           "Bytes of further steps that a workflow's messages carry; what is longer is kept in the result"
+           " store. None: no limit, which workers of Celery want.", None, minimum=0),
         _n("task_max_deliveries", "int", 5,
            "Deliveries after which a message is set aside instead of being run again; None: no"
            " limit.", None, minimum=1),

@@ -79,7 +79,7 @@ def ended_rest(
             app, options["group_id"], options.get("group_index"), follow_up.failed(options, exc, traceback),
             options["chord"], root_id,
         )
-        for options in follow_up.leaves(chain)
+        for options in follow_up.leaves(app, chain)
         if options.get("chord") and options.get("group_id")
     ]  # fmt: skip
 
@@ -242,7 +242,7 @@ def fail_body(app: AppLike, chord_id: str, body: Any, error: ChordError, place: 
         exc = error.__cause__
     logger.error("Chord %s: its body %s will not run: %r", chord_id, body.get("task"), error)
     traceback = ExceptionInfo.from_exception(error).traceback
-    records = follow_up.failed_rest([body], exc, traceback)
+    records = follow_up.failed_rest(app, [body], exc, traceback)
     if records:
         store_records(app.backend, records)
     token, slots = uuid4(), count()

@@ -218,7 +218,7 @@ class Executor:
         chain = run.request.chain
         if run.state != states.FAILURE or not chain:
             return
-        for record in follow_up.failed_rest(chain, run.value, run.traceback):
+        for record in follow_up.failed_rest(self.app, chain, run.value, run.traceback):
             self.results.record(self.app.backend, record)
         for part in chords.ended_rest(self.app, chain, run.value, run.traceback, run.request.root_id):
             self.results.end_part(part)
@@ -509,7 +509,7 @@ def record_unrun(app: AppLike, message: Message, state: str, exc: BaseException)
         except UNREADABLE:
             embed = {}
         chain, root_id = embed.get("chain"), headers.get("root_id")
-        records = [*follow_up.failed_rest(chain, exc, None), *records]
+        records = [*follow_up.failed_rest(app, chain, exc, None), *records]
         parts = chords.ended_rest(app, chain, exc, None, root_id)
         request = Context(
             chord=embed.get("chord"), group=headers.get("group"), group_index=headers.get("group_index"),

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import states
 from celeriac.backend.base import ResultRecord
+from celeriac.canvas import graphs
 from celeriac.canvas.signature import maybe_signature
+from celeriac.exceptions import GraphMissing, SerializationError
+from celeriac.execution.patience import patiently
 from celeriac.serialization.einfo import ExceptionInfo
 from celeriac.utils.time import utcnow_iso
 
@@ -33,9 +36,37 @@ def publish_next(app: AppLike, request: Context, value: Any) -> None:
     for link in request.callbacks or ():
         maybe_signature(link, app=app).apply_async((value,), **common)
     if request.chain:
-        chain = list(request.chain)
-        step = maybe_signature(chain.pop(), app=app)
-        step.apply_async((value,), chain=chain, **common)
+        _publish_step(app, list(request.chain), value, common)
+
+
+def resume(app: AppLike, request: Context, graph_id: str, value: Any) -> None:
+    """Do what a worker of Celery could not that came upon a reference: send the next step of what it stands for.
+
+    Args:
+        app: The application.
+        request: Of the task that the reference was sent as.
+        graph_id: What it stands for.
+        value: Result of the step before.
+    """
+    common: dict[str, Any] = {"parent_id": request.parent_id, "root_id": request.root_id}
+    priority = inherited_priority(app, request)
+    if priority is not None:
+        common["priority"] = priority
+    steps = _patiently_read(app, graph_id)
+    _publish_step(app, [*(request.chain or ()), *steps], value, common)
+
+
+def _publish_step(app: AppLike, chain: list[Any], value: Any, common: Mapping[str, Any]) -> None:
+    step = chain.pop()
+    while graphs.is_reference(step):
+        chain += _patiently_read(app, step["kwargs"]["graph"])
+        step = chain.pop()
+    maybe_signature(step, app=app).apply_async((value,), chain=chain, **common)
+
+
+def _patiently_read(app: AppLike, graph_id: str) -> list[Any]:
+    what = f"read graph {graph_id} from {app.backend.url}"
+    return patiently(lambda: graphs.read(app, graph_id), what)
 
 
 def publish_errbacks(app: AppLike, request: Context, exc: BaseException, traceback: str | None) -> None:
@@ -71,39 +102,48 @@ def call_in_place(
         logger.error("Errback %s of task %s raised:\n%s", errback.task, request.id, ExceptionInfo())
 
 
-def failed_rest(chain: Any, exc: BaseException, traceback: str | None) -> list[ResultRecord]:
+def failed_rest(app: AppLike, chain: Any, exc: BaseException, traceback: str | None) -> list[ResultRecord]:
     """Records for the steps of a chain that will not run, for which somebody may be waiting.
 
     Args:
+        app: The application.
         chain: The rest of the chain, as the message of a step carries it.
         exc: Exception of the step that failed.
         traceback: Text of its traceback.
     """
-    return [failed(options, exc, traceback) for options in leaves(chain) if not options.get("ignore_result")]
+    return [failed(options, exc, traceback) for options in leaves(app, chain) if not options.get("ignore_result")]
 
 
-def leaves(chain: Any) -> Iterator[Mapping[str, Any]]:
+def leaves(app: AppLike, chain: Any) -> Iterator[Mapping[str, Any]]:
     """Options of the frozen tasks in the rest of a chain, those of workflows in it included.
 
     Of a chord they are those of its body, on which everything after it depends.
     """
-    for step in reversed(chain or ()):
-        yield from _leaves(step)
+    steps = list(chain or ())
+    while steps:
+        step = steps.pop()
+        if isinstance(step, Mapping) and graphs.is_reference(step):
+            try:
+                steps += _patiently_read(app, step["kwargs"]["graph"])
+                continue
+            except (GraphMissing, NotImplementedError, SerializationError) as exc:
+                logger.error("Of the steps that cannot run, only the last is marked as failed: %s", exc)
+        yield from _leaves(app, step)
 
 
-def _leaves(step: Any) -> Iterator[Mapping[str, Any]]:
+def _leaves(app: AppLike, step: Any) -> Iterator[Mapping[str, Any]]:
     if not isinstance(step, Mapping):
         return
     kwargs = step.get("kwargs") or {}
     kind, options = step.get("subtask_type"), step.get("options") or {}
     if kind in ("chain", "group"):
         for part in kwargs.get("tasks") or ():
-            yield from _leaves(part)
+            yield from _leaves(app, part)
     elif kind == "chord":
-        yield from _leaves(kwargs.get("body"))
+        yield from leaves(app, [kwargs.get("body")])
     elif isinstance(options.get("task_id"), str):
         yield options
-    yield from leaves(options.get("chain"))
+    yield from leaves(app, options.get("chain"))
 
 
 def failed(options: Mapping[str, Any], exc: BaseException, traceback: str | None) -> ResultRecord:

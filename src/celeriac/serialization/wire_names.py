@@ -16,7 +16,7 @@ _BILLIARD: Final = frozenset({"SoftTimeLimitExceeded", "Terminated", "TimeLimitE
 _KOMBU: Final = frozenset({"ContentDisallowed", "DecodeError", "EncodeError", "OperationalError", "SerializationError"})
 #: Exceptions Celery does not have; its peers make a class of that name.
 _OURS_ALONE: Final = frozenset(
-    {"PublishTimeout", "SessionClosed", "SessionLost", "SessionRefused", "UnknownSettingWarning"}
+    {"GraphMissing", "PublishTimeout", "SessionClosed", "SessionLost", "SessionRefused", "UnknownSettingWarning"}
 )
 #: Every signature and workflow is pickled as a call of `signature`.
 _CANVAS: Final = frozenset({"Signature", "signature"})

@@ -18,6 +18,7 @@ from celeriac.backend.database.setup import make_tables
 from celeriac.backend.database.statements import store_rows
 from celeriac.backend.database.tables import RowCodec, Tables
 from celeriac.backend.database.waiting import open_news, result_channels
+from celeriac.backend.retention import graph_lifetime
 from celeriac.backend.watching import ReadingWatch, WatchedResults
 from celeriac.drivers.sql import Engines, engine_url, errors, sa
 from celeriac.exceptions import (
@@ -30,7 +31,7 @@ from celeriac.exceptions import (
 from celeriac.utils.imports import symbol_by_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 #: Ids in one statement: databases limit the number of parameters, the strictest in use to 999.
 _IDS: Final = 500
@@ -61,7 +62,7 @@ class DatabaseBackend(WatchedResults):
         settings = self.options.settings
         self._url = engine_url(_real_url(url, settings.get("database_url")))
         self.url = "db+" + self._url.render_as_string(hide_password=True)
-        self.capabilities = BackendCapabilities("db", expires=False)
+        self.capabilities = BackendCapabilities("db", expires=False, graphs=True)
         self._codec = RowCodec(self.options)
         self._tables = Tables(settings.get("database_table_names") or {}, settings.get("database_table_schemas") or {})
         self._chords = DatabaseChords(self.options, ResultCodec(self.options), self._tables.joining, self._statement)
@@ -162,6 +163,20 @@ class DatabaseBackend(WatchedResults):
 
     def claim(self, name: str, token: str) -> str:
         return self._chords.claim(name, token)
+
+    def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
+        lifetime = graph_lifetime(self.options)
+        expires_at = time.time() + lifetime if lifetime else None
+        rows = [{"graph_id": id_, "graph": data, "expires_at": expires_at} for id_, data in graphs.items()]
+        with self._statement() as engine, engine.begin() as connection:
+            connection.execute(sa.insert(self._tables.joining.graphs), rows)
+
+    def load_graph(self, graph_id: str) -> bytes | None:
+        table = self._tables.joining.graphs
+        unexpired = table.c.expires_at.is_(None) | (table.c.expires_at > time.time())
+        with self._statement() as engine, engine.connect() as connection:
+            found = connection.execute(sa.select(table.c.graph).where(table.c.graph_id == graph_id, unexpired)).first()
+        return None if found is None else bytes(found[0])
 
     def sweep(self) -> int:
         expires, failures = self.options.expires, self.options.failure_expires

@@ -1,4 +1,4 @@
-"""Chords in two tables of our own beside Celery's: one row for each chord, and one for each part until it is concluded.
+"""Chords in tables of our own beside Celery's: one row for each chord, and one for each part until it is concluded.
 
 Workers of Celery know nothing of them: they look for the results of a chord's header again and again instead.
 """
@@ -61,6 +61,14 @@ class ChordTables:
             metadata,
             sa.Column("name", sa.String(255), primary_key=True),
             sa.Column("token", sa.String(_ID), nullable=False),
+            sa.Column("expires_at", sa.Double),
+            schema=schema,
+        )
+        self.graphs = sa.Table(
+            "celeriac_graphs",
+            metadata,
+            sa.Column("graph_id", sa.String(_ID), primary_key=True),
+            sa.Column("graph", large_binary(), nullable=False),
             sa.Column("expires_at", sa.Double),
             schema=schema,
         )
@@ -196,11 +204,13 @@ class DatabaseChords:
     def sweep(self, connection: sa.Connection, now: float) -> int:
         """Delete what has expired; returns how much."""
         chords, parts, claims = self._tables.chords, self._tables.parts, self._tables.claims
+        graphs = self._tables.graphs
         expired = sa.select(chords.c.chord_id).where(chords.c.expires_at <= now)
         doomed = (
             sa.delete(parts).where(parts.c.chord_id.in_(expired)),
             sa.delete(chords).where(chords.c.expires_at <= now),
             sa.delete(claims).where(claims.c.expires_at <= now),
+            sa.delete(graphs).where(graphs.c.expires_at <= now),
         )
         return sum(connection.execute(statement).rowcount for statement in doomed)
 

@@ -1,0 +1,153 @@
+"""The rest of a workflow, kept in the result store once instead of in each of its messages.
+
+What is longer than ``task_graph_inline_max`` is cut into blocks. Each ends with a reference to the next one, and of its
+steps all but the first fit into a message; so nothing is written more than a few times, however long the workflow is.
+
+A reference is a signature of `RESUME` on the wire. Workers of Celeriac read the block in its place; one of Celery sends
+it as a task, which a worker of Celeriac runs (`celeriac.execution.follow_up`).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac.exceptions import GraphMissing, OperationalError, SerializationError
+from celeriac.utils.uuid import uuid4
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from celeriac.current import AppLike
+
+__all__ = ["RESUME", "is_reference", "kept_apart", "read"]
+
+logger = logging.getLogger(__name__)
+
+#: Between content type, content encoding and content of a block.
+_SEPARATOR: Final = b"\0"
+#: Task of a reference.
+RESUME: Final = "celeriac.resume"
+#: What the last step of a block says about who waits for it. The reference says the same.
+_OF_LAST: Final = ("task_id", "group_id", "group_index", "chord", "reply_to", "ignore_result")
+#: Where the first step of a block goes, where the reference is to go too.
+_OF_FIRST: Final = ("queue", "exchange", "routing_key", "priority")
+
+
+def is_reference(step: Any) -> bool:
+    """Whether a step stands for steps in the result store."""
+    return bool(step.get("task") == RESUME and not step.get("subtask_type"))
+
+
+def kept_apart(app: AppLike, chain: list[Any]) -> list[Any]:
+    """What messages are to carry for the rest of a chain: itself if it is short, else a reference to what is stored.
+
+    It stays as it is, as in Celery, where ``task_graph_inline_max`` is None, and where the result store cannot keep it,
+    is of this process only, or cannot be reached.
+
+    Args:
+        app: The application.
+        chain: Frozen steps, the next one last.
+    """
+    limit = app.conf.task_graph_inline_max
+    if limit is None or all(map(is_reference, chain)):
+        return chain
+    backend = app.backend
+    if not backend.capabilities.graphs or backend.capabilities.in_process:
+        return chain
+    serializer = app.serializers.by_name(app.conf.task_serializer)
+    try:
+        sizes = [len(serializer.dumps(step)) for step in chain]
+        if sum(sizes) <= limit:
+            return chain
+        reference: Any = None
+        stored: dict[str, bytes] = {}
+        for block in reversed(_blocks(chain, sizes, limit)):
+            steps = [*block, reference][::-1] if reference is not None else block[::-1]
+            graph_id = uuid4()
+            stored[graph_id] = _SEPARATOR.join(
+                (serializer.content_type.encode(), serializer.content_encoding.encode(), serializer.dumps(steps))
+            )
+            reference = _reference(graph_id, block[0], steps[0])
+    except SerializationError:
+        # A task with a serializer of its own may be able to write it; if not, sending it says so.
+        return chain
+    try:
+        backend.keep_graphs(stored)
+    except OperationalError as exc:
+        logger.warning("The rest of a workflow travels with each of its messages, as %s failed: %s", backend.url, exc)
+        return chain
+    return [reference]
+
+
+def _blocks(chain: Sequence[Any], sizes: Sequence[int], limit: int) -> list[list[Any]]:
+    """The steps in the order they run, cut such that those of a block after its first stay within the limit."""
+    blocks: list[list[Any]] = []
+    room = -1
+    for step, size in zip(reversed(chain), reversed(sizes), strict=True):
+        if size > room:
+            blocks.append([step])
+            room = limit
+        else:
+            blocks[-1].append(step)
+            room -= size
+    return blocks
+
+
+def _reference(graph_id: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+    of_last, entry = _end(last)["options"], _beginning(first)
+    options = {key: of_last[key] for key in _OF_LAST if of_last.get(key) is not None}
+    options |= {key: entry["options"][key] for key in _OF_FIRST if entry["options"].get(key) is not None}
+    options["route_name"] = entry["options"].get("route_name") or entry["task"]
+    if errbacks := _end(first)["options"].get("link_error"):
+        options["link_error"] = errbacks
+    return {
+        "task": RESUME, "args": [], "kwargs": {"graph": graph_id}, "options": options,
+        "subtask_type": None, "immutable": False,
+    }  # fmt: skip
+
+
+def _end(step: Any) -> Any:
+    """The task whose result is that of a step."""
+    while True:
+        kind, kwargs = step.get("subtask_type"), step["kwargs"]
+        if kind == "chain" and kwargs["tasks"]:
+            step = kwargs["tasks"][-1]
+        elif kind == "chord" and kwargs.get("body"):
+            step = kwargs["body"]
+        else:
+            return step
+
+
+def _beginning(step: Any) -> Any:
+    """A task that a step begins with."""
+    while True:
+        kind, kwargs = step.get("subtask_type"), step["kwargs"]
+        members = kwargs.get("header") if kind == "chord" else kwargs.get("tasks") if kind else None
+        if hasattr(members, "get"):
+            step = members
+        elif members:
+            step = members[0]
+        else:
+            return step
+
+
+def read(app: AppLike, graph_id: str) -> list[Any]:
+    """The steps that a reference stands for, the next one last.
+
+    Raises:
+        GraphMissing: They are not there (any more).
+        NotImplementedError: The result store keeps none.
+        OperationalError: It cannot be reached.
+        SerializationError: They cannot be read.
+    """
+    data = app.backend.load_graph(graph_id)
+    if data is None:
+        raise GraphMissing(
+            f"The rest of the workflow (graph {graph_id}) is not in {app.backend.url}: clients and workers must have "
+            "the same result_backend, and task_graph_expires must be longer than a workflow takes; "
+            "task_graph_inline_max=None lets messages carry it"
+        )
+    content_type, encoding, payload = data.split(_SEPARATOR, 2)
+    steps: Iterable[Any] = app.serializers.loads(payload, content_type.decode(), encoding.decode(), app.accept_content)
+    return list(steps)
