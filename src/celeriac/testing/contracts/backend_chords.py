@@ -124,6 +124,21 @@ class ChordContract:
         assert backend.claim(name, "mine") == "mine"
         assert backend.claim(f"{name}/2", "theirs") == "theirs"
 
+    def test_the_rest_of_a_workflow_is_given_back_as_it_was(self, backend: ResultBackend) -> None:
+        assert backend.capabilities.graphs
+        first, second = new_id(), new_id()
+        backend.keep_graphs({first: b"\x00first\xff", second: b"second" * 100_000})
+        assert backend.load_graph(first) == b"\x00first\xff"
+        assert backend.load_graph(first) == b"\x00first\xff"
+        assert backend.load_graph(second) == b"second" * 100_000
+        assert backend.load_graph(new_id()) is None
+
+    def test_the_rest_of_a_workflow_goes_with_time(self, subject: BackendUnderTest) -> None:
+        backend = subject.backend(expires=0.5, settings={"task_graph_expires": 1.0})
+        graph = new_id()
+        backend.keep_graphs({graph: b"graph"})
+        until(lambda: backend.load_graph(graph) is None, "the graph expires")
+
     def test_of_many_at_once_one_completes_it(self, subject: BackendUnderTest) -> None:
         count, threads = 40, 4
         chord, start = new_id(), threading.Barrier(threads)
