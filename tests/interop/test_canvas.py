@@ -42,6 +42,25 @@ def test_chain_is_forwarded_to_its_end(fleet: Fleet, sender: str, places: tuple[
     assert record["library"] == places[-1]
 
 
+def test_chain_kept_in_the_store_goes_on_after_steps_in_workers_of_celery(fleet: Fleet) -> None:
+    for library in (CELERY, CELERIAC):
+        fleet.worker(library)
+    client = fleet.start_client(CELERIAC, task_graph_inline_max=0)
+    try:
+        ids = [f"{fleet.prefix}-kept-{number}" for number in range(8)]
+        steps = [
+            Sig("about", options={"queue": fleet.queue((CELERY, CELERIAC)[number % 2]), "task_id": task_id})
+            for number, task_id in enumerate(ids)
+        ]
+        assert client("chain", *steps) == ids[-1]
+        client("outcome", ids[-1])
+        found = [client("outcome", task_id).value for task_id in ids]
+    finally:
+        client.close()
+    assert {each["root_id"] for each in found} == {ids[0]}
+    assert [each["parent_id"] for each in found] == [None, *ids[:-1]]
+
+
 @senders
 @pytest.mark.parametrize("runner", [CELERY, CELERIAC])
 def test_chain_keeps_root_and_parent(fleet: Fleet, sender: str, runner: str) -> None:

@@ -138,6 +138,7 @@ class ChordContract:
         graph = new_id()
         backend.keep_graphs({graph: b"graph"})
         until(lambda: backend.load_graph(graph) is None, "the graph expires")
+        backend.close()
 
     def test_of_many_at_once_one_completes_it(self, subject: BackendUnderTest) -> None:
         count, threads = 40, 4
