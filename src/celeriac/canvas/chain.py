@@ -9,7 +9,7 @@ from functools import reduce
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celeriac.canvas.chord import chord
-from celeriac.canvas.graphs import kept_apart
+from celeriac.canvas.graphs import end_of, kept_apart, may_keep_apart
 from celeriac.canvas.group import flat_members, group
 from celeriac.canvas.signature import Signature, as_signature, maybe_signature, without_repeated_module
 from celeriac.canvas.stamping import combine
@@ -43,7 +43,7 @@ class _Folding(type):
             if isinstance(only, Signature):
                 return type.__call__(cls, only)
             tasks = (only,) if isinstance(only, dict) else tuple(only)
-        return reduce(join, map(as_signature, tasks), type.__call__(cls))
+        return reduce(_joined, map(as_signature, tasks), type.__call__(cls))
 
 
 @Signature.register_type("chain")
@@ -149,6 +149,8 @@ class chain(Signature, metaclass=_Folding):  # noqa: N801 - Celery's name
         if self.immutable:
             args = kwargs = None
         steps = _with_chords(self.unchain_tasks())
+        if may_keep_apart(self.app):
+            steps = _unnested(steps)
         if not steps:
             return None, None
         for callback in _as_list(given.pop("link", None)):
@@ -277,12 +279,54 @@ def _freeze(steps: Sequence[Signature], task_id: str | None, **place: Any) -> An
     return previous
 
 
+def _own_steps(whole: chain) -> list[Signature]:
+    """Steps of a chain that is taken apart: copies only where something has to be merged into them."""
+    return (_plain_steps(whole) if not whole.options else []) or whole.unchain_tasks()
+
+
+def _unnested(steps: Sequence[Signature]) -> list[Signature]:
+    """The same steps, where what follows the first task of a chord's body follows the chord.
+
+    Args:
+        steps: Changed in place.
+    """
+    found: list[Signature] = []
+    waiting = list(reversed(steps))
+    while waiting:
+        step = waiting.pop()
+        if isinstance(step, chord) and not step.options and isinstance(step.body, chain):
+            body = step.body
+            inner = _plain_steps(body)
+            given = body.options.get("task_id")
+            if (
+                inner
+                and body.options.keys() <= {"task_id"}
+                and given in (None, end_of(inner[-1]).options.get("task_id"))
+            ):
+                step.body = inner[0]
+                waiting += inner[:0:-1]
+        found.append(step)
+    return found
+
+
+def _plain_steps(whole: chain) -> list[Signature]:
+    """Its own steps, where nothing of the chain has to be merged into them; else none."""
+    kinds = [step.subtask_type for step in whole.tasks if isinstance(step, Signature)]
+    is_plain = len(kinds) == len(whole.tasks) and "chain" not in kinds and "group" not in kinds[:-1]
+    return list(whole.tasks) if is_plain and not whole.args and whole.kwargs.keys() == {"tasks"} else []
+
+
 def join(left: Signature, right: Any) -> Any:
     """What ``left | right`` is; neither is changed."""
+    return _joined(left.clone(), right)
+
+
+def _joined(left: Signature, right: Any) -> Any:
+    """The same; may take the left one apart."""
     if isinstance(left, group):
         if isinstance(right, group) and not right.tasks:
-            return left.clone()
-        return chord(left.clone(), right.clone(), app=left._app or right._app)
+            return left
+        return chord(left, right.clone(), app=left._app or right._app)
     if isinstance(left, chord) and not isinstance(right, chain):
         one = _unrolled(right)
         if not isinstance(one, group):
@@ -292,19 +336,19 @@ def join(left: Signature, right: Any) -> Any:
 
 def _appended(left: Signature, right: Any) -> Any:
     """A chain of the two, with chords where a group or a chord is followed by something."""
-    steps = left.unchain_tasks() if isinstance(left, chain) else [left.clone()]
+    steps = _own_steps(left) if isinstance(left, chain) else [left]
     app = left._app or right._app
     kind = type(left) if isinstance(left, chain) else chain
     if isinstance(right, chain):
         if isinstance(left, chord):
             return kind.of([*steps, *right.unchain_tasks()], app)
-        return reduce(join, right.unchain_tasks(), left)
+        return reduce(_joined, right.unchain_tasks(), left)
     one = _unrolled(right)
     if isinstance(one, group) and isinstance(left, chain):
         if not steps:
             return one.clone()
         if not one.tasks:
-            return left.clone()
+            return left
     if not steps and isinstance(right, group):
         return one.clone()
     if steps and isinstance(steps[-1], group) and not steps[-1].tasks:
@@ -325,9 +369,8 @@ def _unrolled(right: Any) -> Any:
 
 
 def _with_body(left: chord, following: Any) -> Any:
-    copy = left.clone()
-    copy.body = following.clone() if copy.body is None else copy.body | following
-    return copy
+    left.body = following.clone() if left.body is None else _joined(left.body, following)
+    return left
 
 
 def _as_list(value: Any) -> list[Any]:

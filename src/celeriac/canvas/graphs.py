@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from celeriac.current import AppLike
 
-__all__ = ["RESUME", "is_reference", "kept_apart", "read"]
+__all__ = ["RESUME", "end_of", "is_reference", "kept_apart", "may_keep_apart", "read"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +39,14 @@ def is_reference(step: Any) -> bool:
     return bool(step.get("task") == RESUME and not step.get("subtask_type"))
 
 
+def may_keep_apart(app: AppLike) -> bool:
+    """Whether the settings and the result store allow it."""
+    if app.conf.task_graph_inline_max is None:
+        return False
+    capabilities = app.backend.capabilities
+    return capabilities.graphs and not capabilities.in_process
+
+
 def kept_apart(app: AppLike, chain: list[Any]) -> list[Any]:
     """What messages are to carry for the rest of a chain: itself if it is short, else a reference to what is stored.
 
@@ -49,12 +57,9 @@ def kept_apart(app: AppLike, chain: list[Any]) -> list[Any]:
         app: The application.
         chain: Frozen steps, the next one last.
     """
-    limit = app.conf.task_graph_inline_max
-    if limit is None or all(map(is_reference, chain)):
+    if all(map(is_reference, chain)) or not may_keep_apart(app):
         return chain
-    backend = app.backend
-    if not backend.capabilities.graphs or backend.capabilities.in_process:
-        return chain
+    backend, limit = app.backend, app.conf.task_graph_inline_max
     serializer = app.serializers.by_name(app.conf.task_serializer)
     try:
         sizes = [len(serializer.dumps(step)) for step in chain]
@@ -95,11 +100,11 @@ def _blocks(chain: Sequence[Any], sizes: Sequence[int], limit: int) -> list[list
 
 
 def _reference(graph_id: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
-    of_last, entry = _end(last)["options"], _beginning(first)
+    of_last, entry = end_of(last)["options"], _beginning(first)
     options = {key: of_last[key] for key in _OF_LAST if of_last.get(key) is not None}
     options |= {key: entry["options"][key] for key in _OF_FIRST if entry["options"].get(key) is not None}
     options["route_name"] = entry["options"].get("route_name") or entry["task"]
-    if errbacks := _end(first)["options"].get("link_error"):
+    if errbacks := end_of(first)["options"].get("link_error"):
         options["link_error"] = errbacks
     return {
         "task": RESUME, "args": [], "kwargs": {"graph": graph_id}, "options": options,
@@ -107,7 +112,7 @@ def _reference(graph_id: str, first: Mapping[str, Any], last: Mapping[str, Any])
     }  # fmt: skip
 
 
-def _end(step: Any) -> Any:
+def end_of(step: Any) -> Any:
     """The task whose result is that of a step."""
     while True:
         kind, kwargs = step.get("subtask_type"), step["kwargs"]

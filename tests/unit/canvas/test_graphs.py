@@ -114,6 +114,34 @@ def test_bytes_of_chords_in_a_chain_grow_with_their_number(
     assert sizes[1] / sizes[0] < 2.2
 
 
+def test_groups_in_a_chain_which_nest_are_kept_step_by_step(
+    app: Celery, sent: Callable[[], Any], kept: dict[str, bytes]
+) -> None:
+    add, sizes = app.tasks["p.add"], []
+    for count in (20, 40):
+        kept.clear()
+        steps = [add.s(0, 1)]
+        for _ in range(count):
+            steps += [group(add.s(number) for number in range(10)), add.s(1)]
+        result = chain(*steps, app=app).apply_async()
+        publish_next(app, rest_of(sent()))
+        bodies, parents = [], []
+        while messages := sent():
+            body = messages[0][1][2]["chord"]
+            bodies.append(body["options"]["task_id"])
+            if not (rest := body["options"].get("chain")):
+                break
+            publish_next(app, rest)
+        while result is not None:
+            parents.append(result.id)
+            result = result.parent
+        # Above each body is the result of its header.
+        assert bodies == parents[:-1:2][::-1]
+        assert len(bodies) == count
+        sizes.append(sum(map(len, kept.values())))
+    assert sizes[1] / sizes[0] < 2.2
+
+
 def test_reference_is_a_task_for_workers_of_celery(
     app: Celery, sent: Callable[[], Any], kept: dict[str, bytes]
 ) -> None:
