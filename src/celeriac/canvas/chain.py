@@ -148,9 +148,11 @@ class chain(Signature, metaclass=_Folding):  # noqa: N801 - Celery's name
         given = {key: value for key, value in options.items() if value is not None}
         if self.immutable:
             args = kwargs = None
-        steps = _with_chords(self.unchain_tasks())
+        whole = self
         if may_keep_apart(self.app):
-            steps = _unnested(steps)
+            whole = type(self).of(_unnested(self.tasks), self._app)
+            whole.args, whole.kwargs, whole.options = self.args, {**self.kwargs, "tasks": whole.tasks}, self.options
+        steps = _with_chords(whole.unchain_tasks())
         if not steps:
             return None, None
         for callback in _as_list(given.pop("link", None)):
@@ -285,11 +287,7 @@ def _own_steps(whole: chain) -> list[Signature]:
 
 
 def _unnested(steps: Sequence[Signature]) -> list[Signature]:
-    """The same steps, where what follows the first task of a chord's body follows the chord.
-
-    Args:
-        steps: Changed in place.
-    """
+    """The same steps, where what follows the first task of a chord's body follows the chord; none is changed."""
     found: list[Signature] = []
     waiting = list(reversed(steps))
     while waiting:
@@ -303,7 +301,10 @@ def _unnested(steps: Sequence[Signature]) -> list[Signature]:
                 and body.options.keys() <= {"task_id"}
                 and given in (None, end_of(inner[-1]).options.get("task_id"))
             ):
-                step.body = inner[0]
+                flat = chord([], inner[0], step.task, app=step._app)
+                flat.args, flat.immutable = step.args, step.immutable
+                flat.kwargs = {**step.kwargs, "body": inner[0]}
+                step = flat
                 waiting += inner[:0:-1]
         found.append(step)
     return found

@@ -21,6 +21,7 @@ CELERIAC_DEFAULTS = {
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     "broker_confirm_publish": True,
+    "task_graph_inline_max": 2048,
     "task_max_deliveries": 5,
 }
 READ_BUT_UNDECLARED = {
@@ -46,6 +47,8 @@ OWN = {
     "broker_confirm_publish": ("bool", True),
     "broker_lease": ("float", 30.0),
     "broker_sweep_interval": ("float", 10.0),
+    "task_graph_expires": ("float", 604800.0),
+    "task_graph_inline_max": ("int", 2048),
     "task_max_deliveries": ("int", 5),
     "worker_adaptive_prefetch": ("bool", True),
     "worker_prefetch_max_bytes": ("int", 64 << 20),
