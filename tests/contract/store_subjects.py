@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from celeriac.utils.dataclass import replace
 from tests.support import servers, stores
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import pytest
@@ -108,11 +109,20 @@ def _mongodb(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTes
     """An emulation in this process: a server is not to be had everywhere."""
     from celeriac.backend.kv.mongodb import MongoDBDriver
 
-    client = stores.mongomock_client()
+    client, one_at_a_time = stores.mongomock_client(), threading.RLock()
+
+    class Driver(MongoDBDriver):
+        """A server changes a document in one step; the emulation shows other threads half of it."""
+
+        @contextmanager
+        def errors(self) -> Iterator[None]:
+            with one_at_a_time, super().errors():
+                yield
+
     collections = {TASK_PREFIX: "celery_taskmeta", GROUP_PREFIX: "celery_groupmeta"}
 
     def open_(url: str, options: BackendOptions) -> KeyValueBackend:
-        backend = KeyValueBackend(MongoDBDriver(lambda: client, "celery", collections, url), options)
+        backend = KeyValueBackend(Driver(lambda: client, "celery", collections, url), options)
         backend.capabilities = replace(backend.capabilities, in_process=True)
         return backend
 

@@ -1,4 +1,4 @@
-"""The tasks every app has, under Celery's names."""
+"""The tasks every app has, under Celery's names where Celery has them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
     from celeriac.app.base import Celery
 
-__all__ = ["declare_builtins"]
+__all__ = ["BUILT_IN", "declare_builtins"]
+
+#: How the names of built-in tasks begin: Celery's, and those that Celery does not have.
+BUILT_IN = ("celery.", "celeriac.")
 
 
 def declare_builtins(app: Celery) -> None:

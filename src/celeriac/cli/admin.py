@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeriac import states
+from celeriac.app.builtins import BUILT_IN
 from celeriac.app.report import facts, render
 from celeriac.broker.base import DelayReleasing
 from celeriac.cli.errors import EX_FAILURE, Unreachable
@@ -257,14 +258,14 @@ list_.examples = (
 
 
 @list_.command("tasks", short_help="Tasks the app knows.")
-@option("--all", "everything", is_flag=True, help="The built-in celery.* tasks too.")
+@option("--all", "everything", is_flag=True, help="The built-in tasks too.")
 @json_option("the names")
 @click.pass_obj
 def list_tasks(state: State, /, everything: bool, as_json: bool) -> None:
     """List the tasks that a worker of this app would know."""
     app = state.app
     import_tasks(app)
-    names = sorted(name for name in app.tasks if everything or not name.startswith("celery."))
+    names = sorted(name for name in app.tasks if everything or not name.startswith(BUILT_IN))
     if as_json:
         print_json(names)
         return

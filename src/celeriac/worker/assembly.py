@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import signals
 from celeriac._version import __version__
+from celeriac.app.builtins import BUILT_IN
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.log import setup_logging
 from celeriac.pool.spawner import fork_spawner
@@ -204,7 +205,7 @@ class Worker:
             return
         given = self.options.loglevel
         level = logging.getLevelName(given) if isinstance(given, int) else given.upper()
-        names = [name for name in self.app.tasks if not name.startswith("celery.") or level == "DEBUG"]
+        names = [name for name in self.app.tasks if not name.startswith(BUILT_IN) or level == "DEBUG"]
         pool = f"{self.concurrency} ({self.pool_name})"
         print(  # noqa: T201 - the banner goes to stdout
             render_banner(
