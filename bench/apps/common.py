@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 KEPT_TOKENS = 20
 RESULT_TIMEOUT = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """The run's settings, as the harness passed them.
 
     Attributes:

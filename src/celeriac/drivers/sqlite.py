@@ -6,7 +6,6 @@ It knows no tables.
 from __future__ import annotations
 
 import os
-import random
 import re
 import sqlite3
 import sys
@@ -218,10 +217,13 @@ class Database:
         except sqlite3.OperationalError as exc:
             if not _is_locked(exc):
                 raise
+        # Half a megabyte that a process needs only when others are in its way.
+        from random import uniform
+
         deadline = self._deadline or time.monotonic() + self._timeout
         pause = _FIRST_PAUSE
         while True:
-            time.sleep(pause * random.uniform(0.5, 1.0))
+            time.sleep(pause * uniform(0.5, 1.0))
             try:
                 return attempt()
             except sqlite3.OperationalError as exc:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import logging
 import os
 import signal
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 _PR_SET_PDEATHSIG: Final = 1
 _PAGE_KIB: Final = os.sysconf("SC_PAGE_SIZE") // 1024 if hasattr(os, "sysconf") else 4
@@ -32,9 +33,7 @@ def rss_kib() -> int:
 
 def set_process_name(name: str, hostname: str) -> None:
     """Name the process for logs, and for ``ps`` where setproctitle is installed."""
-    import multiprocessing
-
-    multiprocessing.current_process().name = name
+    _name_in_logs(name)
     if os.environ.get("NOSETPS"):
         return
     try:
@@ -42,3 +41,20 @@ def set_process_name(name: str, hostname: str) -> None:
     except ImportError:
         return
     setproctitle(f"[celeryd: {hostname}:{name}]")
+
+
+def _name_in_logs(name: str) -> None:
+    """Let ``%(processName)s`` be this name.
+
+    `logging` asks `multiprocessing` for it, which would cost each process a megabyte; so only a loaded one is told.
+    """
+    if (multiprocessing := sys.modules.get("multiprocessing")) is not None:
+        multiprocessing.current_process().name = name
+    make = logging.getLogRecordFactory()
+
+    def make_named(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        record.processName = name
+        return record
+
+    logging.setLogRecordFactory(make_named)
