@@ -16,7 +16,8 @@ from bench.marks import mark
 LIBRARY = os.environ.get("BENCH_IMPORT", "celeriac")
 library: Any = importlib.import_module(LIBRARY)
 
-app = library.Celery("bench", broker=SETTINGS.broker_url, backend=SETTINGS.result_url)
+# Without a result store, as Celery is without a URL; Celeriac's default would be an SQLite file.
+app = library.Celery("bench", broker=SETTINGS.broker_url, backend=SETTINGS.result_url or "disabled://")
 app.conf.update(
     task_default_queue=SETTINGS.queue,
     task_ignore_result=not SETTINGS.results,
