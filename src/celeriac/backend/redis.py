@@ -10,8 +10,9 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celeriac import states
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
 from celeriac.backend.codec import ResultCodec
+from celeriac.backend.joining import JoinsChords
 from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
 from celeriac.backend.redis_chords import RedisChords
 from celeriac.backend.redis_watch import Waiter, Watcher
@@ -77,7 +78,7 @@ _IGNORED_OPTIONS = frozenset(
 )
 
 
-class RedisBackend(WatchedResults):
+class RedisBackend(JoinsChords, WatchedResults):
     """A result store.
 
     Args:
@@ -239,27 +240,6 @@ class RedisBackend(WatchedResults):
 
     def _group_key(self, group_id: str) -> str:
         return f"{self._prefix}{GROUP_PREFIX}{group_id}"
-
-    def open_chord(self, chord_id: str, size: int) -> None:
-        self._chords.open(chord_id, size)
-
-    def grow_chord(self, chord_id: str, count: int) -> None:
-        self._chords.grow(chord_id, count)
-
-    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
-        return self._chords.add(chord_id, parts, body, lease)
-
-    def load_chord(self, chord_id: str) -> list[ChordPart] | None:
-        return self._chords.load(chord_id)
-
-    def close_chord(self, chord_id: str) -> None:
-        self._chords.close(chord_id)
-
-    def take_chords(self, *, lease: float) -> list[tuple[str, bytes]]:
-        return self._chords.take(lease)
-
-    def claim(self, name: str, token: str) -> str:
-        return self._chords.claim(name, token)
 
     def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
         ttl = _milliseconds(graph_lifetime(self._options))

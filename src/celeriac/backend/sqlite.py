@@ -12,8 +12,9 @@ import time
 import weakref
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
 from celeriac.backend.codec import ResultCodec
+from celeriac.backend.joining import JoinsChords
 from celeriac.backend.retention import expiry, graph_lifetime
 from celeriac.backend.sqlite_chords import CREATE as CREATE_CHORDS
 from celeriac.backend.sqlite_chords import SQLiteChords
@@ -78,7 +79,7 @@ _LOAD_GRAPH: Final = "SELECT graph FROM celeriac_graphs WHERE graph_id = ? AND (
 _SWEEP_GRAPHS: Final = "DELETE FROM celeriac_graphs WHERE expires_at <= ?"
 
 
-class SQLiteBackend(WatchedResults):
+class SQLiteBackend(JoinsChords, WatchedResults):
     """Results in a file: ``sqlite://`` (the app's own), ``sqlite:///relative``, ``sqlite:////absolute``.
 
     Args:
@@ -96,7 +97,7 @@ class SQLiteBackend(WatchedResults):
         self._local = threading.local()
         self._connections: weakref.WeakSet[ResultConnection] = weakref.WeakSet()
         self._stores = 0
-        self._chords = SQLiteChords(self.options, self._codec, self._connection)
+        self._chords: SQLiteChords = SQLiteChords(self.options, self._codec, self._connection)
 
     def expect(self, task_ids: Sequence[str]) -> str | None:
         return None
@@ -145,27 +146,6 @@ class SQLiteBackend(WatchedResults):
 
     def delete_group(self, group_id: str) -> None:
         self._connection().execute(_DELETE_GROUP, (group_id,))
-
-    def open_chord(self, chord_id: str, size: int) -> None:
-        self._chords.open(chord_id, size)
-
-    def grow_chord(self, chord_id: str, count: int) -> None:
-        self._chords.grow(chord_id, count)
-
-    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
-        return self._chords.add(chord_id, parts, body, lease)
-
-    def load_chord(self, chord_id: str) -> list[ChordPart] | None:
-        return self._chords.load(chord_id)
-
-    def close_chord(self, chord_id: str) -> None:
-        self._chords.close(chord_id)
-
-    def take_chords(self, *, lease: float) -> list[tuple[str, bytes]]:
-        return self._chords.take(lease)
-
-    def claim(self, name: str, token: str) -> str:
-        return self._chords.claim(name, token)
 
     def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
         lifetime = graph_lifetime(self.options)

@@ -11,13 +11,14 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
 from celeriac.backend.codec import ResultCodec
 from celeriac.backend.database.chords import DatabaseChords
 from celeriac.backend.database.setup import make_tables
 from celeriac.backend.database.statements import store_rows
 from celeriac.backend.database.tables import RowCodec, Tables
 from celeriac.backend.database.waiting import open_news, result_channels
+from celeriac.backend.joining import JoinsChords
 from celeriac.backend.retention import graph_lifetime
 from celeriac.backend.watching import ReadingWatch, WatchedResults
 from celeriac.drivers.sql import Engines, engine_url, errors, sa
@@ -39,7 +40,7 @@ _DEFAULT_OPTIONS: Final = {"pool_pre_ping": True, "pool_recycle": 3600}
 _NOTIFY: Final = "SELECT pg_notify(channel, '') FROM unnest(CAST(:channels AS text[])) AS c (channel)"
 
 
-class DatabaseBackend(WatchedResults):
+class DatabaseBackend(JoinsChords, WatchedResults):
     """Results in Celery's tables, shared with its clients and workers.
 
     Args:
@@ -65,7 +66,9 @@ class DatabaseBackend(WatchedResults):
         self.capabilities = BackendCapabilities("db", expires=False, graphs=True)
         self._codec = RowCodec(self.options)
         self._tables = Tables(settings.get("database_table_names") or {}, settings.get("database_table_schemas") or {})
-        self._chords = DatabaseChords(self.options, ResultCodec(self.options), self._tables.joining, self._statement)
+        self._chords: DatabaseChords = DatabaseChords(
+            self.options, ResultCodec(self.options), self._tables.joining, self._statement
+        )
         self._make_at_once = bool(settings.get("database_create_tables_at_setup", True))
         engine_options = settings.get("database_engine_options")
         self._engines = Engines(
@@ -142,27 +145,6 @@ class DatabaseBackend(WatchedResults):
         table = self._tables.groups
         with self._statement() as engine, engine.begin() as connection:
             connection.execute(sa.delete(table).where(table.c.taskset_id == group_id))
-
-    def open_chord(self, chord_id: str, size: int) -> None:
-        self._chords.open(chord_id, size)
-
-    def grow_chord(self, chord_id: str, count: int) -> None:
-        self._chords.grow(chord_id, count)
-
-    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
-        return self._chords.add(chord_id, parts, body, lease)
-
-    def load_chord(self, chord_id: str) -> list[ChordPart] | None:
-        return self._chords.load(chord_id)
-
-    def close_chord(self, chord_id: str) -> None:
-        self._chords.close(chord_id)
-
-    def take_chords(self, *, lease: float) -> list[tuple[str, bytes]]:
-        return self._chords.take(lease)
-
-    def claim(self, name: str, token: str) -> str:
-        return self._chords.claim(name, token)
 
     def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
         lifetime = graph_lifetime(self.options)
