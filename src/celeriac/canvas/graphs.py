@@ -13,6 +13,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import GraphMissing, OperationalError, SerializationError
+from celeriac.serialization.serializers import pack
 from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ __all__ = ["RESUME", "end_of", "is_reference", "kept_apart", "may_keep_apart", "
 
 logger = logging.getLogger(__name__)
 
-#: Between content type, content encoding and content of a block.
-_SEPARATOR: Final = b"\0"
 #: Task of a reference.
 RESUME: Final = "celeriac.resume"
 #: What the last step of a block says about who waits for it. The reference says the same.
@@ -70,9 +69,7 @@ def kept_apart(app: AppLike, chain: list[Any]) -> list[Any]:
         for block in reversed(_blocks(chain, sizes, limit)):
             steps = [*block, reference][::-1] if reference is not None else block[::-1]
             graph_id = uuid4()
-            stored[graph_id] = _SEPARATOR.join(
-                (serializer.content_type.encode(), serializer.content_encoding.encode(), serializer.dumps(steps))
-            )
+            stored[graph_id] = pack(serializer, steps)
             reference = _reference(graph_id, block[0], steps[0])
     except SerializationError:
         # A task with a serializer of its own may be able to write it; if not, sending it says so.
@@ -153,6 +150,5 @@ def read(app: AppLike, graph_id: str) -> list[Any]:
             "the same result_backend, and task_graph_expires must be longer than a workflow takes; "
             "task_graph_inline_max=None lets messages carry it"
         )
-    content_type, encoding, payload = data.split(_SEPARATOR, 2)
-    steps: Iterable[Any] = app.serializers.loads(payload, content_type.decode(), encoding.decode(), app.accept_content)
+    steps: Iterable[Any] = app.serializers.unpack(data, app.accept_content)
     return list(steps)

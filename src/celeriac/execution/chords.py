@@ -23,6 +23,7 @@ from celeriac.execution.patience import patiently
 from celeriac.execution.results import store_records
 from celeriac.result import allow_join_result
 from celeriac.serialization.einfo import ExceptionInfo
+from celeriac.serialization.serializers import pack
 from celeriac.utils.dataclass import dataclass
 from celeriac.utils.uuid import uuid4
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
     from celeriac.backend.base import ResultRecord
     from celeriac.current import AppLike
-    from celeriac.serialization.codecs import Serializer
 
 logger = logging.getLogger("celeriac.worker.chords")
 
@@ -325,22 +325,14 @@ def _packed(app: AppLike, told: Mapping[str, Any]) -> bytes:
     own = app.serializers.by_name(app.conf.task_serializer)
     others = map(app.serializers.by_content_type, sorted(app.accept_content))
     try:
-        return _encoded(own, told)
+        return pack(own, told)
     except SerializationError:
         for serializer in filter(None, others):
             with suppress(SerializationError):
-                return _encoded(serializer, told)
+                return pack(serializer, told)
         raise
 
 
-def _encoded(serializer: Serializer, told: Mapping[str, Any]) -> bytes:
-    data = serializer.dumps(told)
-    return b"\0".join((serializer.content_type.encode(), serializer.content_encoding.encode(), data))
-
-
 def _unpacked(app: AppLike, data: bytes) -> Mapping[str, Any]:
-    content_type, encoding, payload = data.split(b"\0", 2)
-    told: Mapping[str, Any] = app.serializers.loads(
-        payload, content_type.decode(), encoding.decode(), app.accept_content
-    )
+    told: Mapping[str, Any] = app.serializers.unpack(data, app.accept_content)
     return told

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
 _RAW_TYPE = "application/data"
+#: Between content type, content encoding and content of what is packed.
+_SEPARATOR = b"\0"
 _BINARY = frozenset({"binary", "ascii-8bit"})
 
 
@@ -125,6 +127,11 @@ class SerializerRegistry:
             return _decode_text(data, content_encoding)
         return serializer.loads(data.encode() if isinstance(data, str) else data)
 
+    def unpack(self, data: bytes, accept: Collection[str]) -> Any:
+        """Decode what `pack` made; raises what `loads` does."""
+        content_type, content_encoding, content = data.split(_SEPARATOR, 2)
+        return self.loads(content, content_type.decode(), content_encoding.decode(), accept)
+
     def _refusal(self, content_type: str, accept: Collection[str]) -> str:
         serializer = self._by_type.get(content_type)
         name = serializer.name if serializer else content_type
@@ -175,3 +182,13 @@ def unregister(name: str) -> None:
         ImproperlyConfigured: There is none of that name.
     """
     registry.unregister(name)
+
+
+def pack(serializer: Serializer, value: Any) -> bytes:
+    """Content type, content encoding and content in one piece, for stores; `SerializerRegistry.unpack` reads it.
+
+    Raises:
+        EncodeError: The serializer cannot encode the value.
+    """
+    described = (serializer.content_type.encode(), serializer.content_encoding.encode())
+    return _SEPARATOR.join((*described, serializer.dumps(value)))
