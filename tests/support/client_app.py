@@ -9,6 +9,7 @@ import json
 import os
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celeriac import Broadcast, Celery, Queue
@@ -17,6 +18,7 @@ from tests.support.ledger import Ledger
 from tests.support.worker import ROOT, RunningWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 VARIABLE = "CELERIAC_TEST_CLIENT_APP"
@@ -195,6 +197,18 @@ class Site:
         for worker in self.workers:
             worker.kill()
         self.app.close()
+
+
+@contextmanager
+def site_at_work(conf: Mapping[str, Any], directory: Path) -> Iterator[Site]:
+    """A client and one worker of two children, for tests that leave it as it was."""
+    site = Site(dict(conf), directory)
+    try:
+        worker = site.start()
+        yield site
+        assert worker.alive, worker.log[-4000:]
+    finally:
+        site.close()
 
 
 _told = os.environ.get(VARIABLE)

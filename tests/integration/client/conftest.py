@@ -44,6 +44,18 @@ def settings_of(
 
 
 @pytest.fixture
+def s(site: Site) -> Callable[..., Any]:
+    """Signatures by the name of their task, in modules with a fixture ``site``."""
+    return lambda name, *args, **kwargs: site.task(name).s(*args, **kwargs)
+
+
+@pytest.fixture
+def key() -> str:
+    """Marks what one test writes into the ledger."""
+    return servers.unique()
+
+
+@pytest.fixture
 def make_site(settings_of: Callable[[str], dict[str, Any]], tmp_path: Path) -> Iterator[Callable[..., Site]]:
     """Makes an application on a broker, with further settings."""
     made: list[Site] = []

@@ -9,11 +9,13 @@ import pytest
 from celeriac import chain, chord
 from celeriac.canvas.graphs import kept_apart
 from tests.support import servers, wait_until
-from tests.support.client_app import Site
+from tests.support.client_app import site_at_work
 from tests.support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.support.client_app import Site
 
 
 @pytest.fixture(scope="module", params=["redis", "sqlite", "amqp+postgresql"])
@@ -23,19 +25,10 @@ def site(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     """A client and one worker of two children, where hardly a step is inline."""
-    site = Site({**settings_of(request.param), "task_graph_inline_max": 700}, tmp_path_factory.mktemp("graphs"))
-    try:
-        worker = site.start()
+    with site_at_work(
+        {**settings_of(request.param), "task_graph_inline_max": 700}, tmp_path_factory.mktemp("graphs")
+    ) as site:
         yield site
-        assert worker.alive, worker.log[-4000:]
-    finally:
-        site.close()
-
-
-@pytest.fixture
-def s(site: Site) -> Callable[..., Any]:
-    """Signatures by the name of their task."""
-    return lambda name, *args, **kwargs: site.task(name).s(*args, **kwargs)
 
 
 def get(result: Any) -> Any:

@@ -10,11 +10,13 @@ import pytest
 from celeriac import chain, group
 from celeriac.exceptions import NotRegistered, TaskRevokedError, WorkerLostError
 from celeriac.result import GroupResult
-from tests.support import PATIENCE, servers, wait_until
-from tests.support.client_app import Site
+from tests.support import PATIENCE, wait_until
+from tests.support.client_app import site_at_work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.support.client_app import Site
 
 
 @pytest.fixture(scope="module", params=["redis", "sqlite", "amqp"])
@@ -24,25 +26,8 @@ def site(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Site]:
     """A client and one worker of two children, for tests that leave it as it was."""
-    site = Site(settings_of(request.param), tmp_path_factory.mktemp("flows"))
-    try:
-        worker = site.start()
+    with site_at_work(settings_of(request.param), tmp_path_factory.mktemp("flows")) as site:
         yield site
-        assert worker.alive, worker.log[-4000:]
-    finally:
-        site.close()
-
-
-@pytest.fixture
-def s(site: Site) -> Callable[..., Any]:
-    """Signatures by the name of their task."""
-    return lambda name, *args, **kwargs: site.task(name).s(*args, **kwargs)
-
-
-@pytest.fixture
-def key() -> str:
-    """Marks what one test writes into the ledger."""
-    return servers.unique()
 
 
 def get(result: Any) -> Any:
