@@ -19,6 +19,7 @@ What `--help` prints. `python -m celeriac` is the same program.
 COMMANDS = (
     "",
     "worker",
+    "multi",
     "beat",
     "schedule",
     "schedule add",

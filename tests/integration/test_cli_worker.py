@@ -241,3 +241,28 @@ def test_mistakes_are_one_clear_error(shop: Shop, argv: list[str], code: int, me
     error = shop.run(*argv, code=code)
     assert message in error
     assert "Traceback" not in error
+
+
+def test_multi_starts_restarts_and_stops_nodes(shop: Shop) -> None:
+    files = ("--pidfile=%n.pid", "--logfile=logs/%n.log")
+    pids = [shop.directory / f"celery{number}.pid" for number in (1, 2)]
+
+    def ready(times: int) -> bool:
+        logs = [shop.directory / "logs" / f"celery{number}.log" for number in (1, 2)]
+        return all(log.exists() and log.read_text().count(" ready.") == times for log in logs)
+
+    try:
+        started = shop.run("multi", "start", "2", "-A", "shop", "-l", "INFO", "-c", "1", *files)
+        assert started.count(": OK") == 2
+        wait_until(lambda: ready(1))
+        before = [read_pid(path) for path in pids]
+        restarted = shop.run("multi", "restart", "2", "-A", "shop", "-l", "INFO", "-c", "1", *files)
+        assert all(f"TERM -> {pid}" in restarted for pid in before)
+        wait_until(lambda: ready(2))
+        assert None not in (after := [read_pid(path) for path in pids])
+        assert not set(before) & set(after)
+        stopped = shop.run("multi", "stopwait", "2", *files)
+        assert "> Waiting for 2 nodes ->" in stopped
+        assert [read_pid(path) for path in pids] == [None, None]
+    finally:
+        shop.run("multi", "kill", "2", *files)

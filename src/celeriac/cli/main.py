@@ -47,6 +47,7 @@ class Entry(NamedTuple):
 
 COMMANDS = {
     "worker": Entry("celeriac.cli.worker:worker", "Run tasks.", "Run"),
+    "multi": Entry("celeriac.cli.multi:multi", "Start and stop several workers of this host.", "Run"),
     "beat": Entry("celeriac.cli.beat:beat", "Send periodic tasks when they are due.", "Run"),
     "schedule": Entry("celeriac.cli.schedule:schedule_", "Show and edit periodic tasks.", "Run"),
     "call": Entry("celeriac.cli.admin:call", "Call a task by name and print its id.", "Tasks and results"),

@@ -1,4 +1,4 @@
-"""Facts and settings of the running process.  It starts and stops none."""
+"""Facts about processes, and settings of the running one.  It starts and stops none."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def rss_kib() -> int:
         return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE_KIB
     except (OSError, IndexError):
         return 0
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return Path(f"/proc/{pid}").exists() or not Path("/proc/self").exists()
+    return state not in "ZX"
 
 
 def set_process_name(name: str, hostname: str) -> None:
