@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultBackend, ResultRecord
+from celeriac.backend.base import (
+    BackendCapabilities,
+    BackendOptions,
+    ChordPart,
+    ChordProgress,
+    ResultBackend,
+    ResultRecord,
+)
 from celeriac.backend.kv.schemes import NOT_BUILT, STORES
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.suggest import closest
@@ -17,6 +24,7 @@ __all__ = [
     "BackendCapabilities",
     "BackendOptions",
     "ChordPart",
+    "ChordProgress",
     "ResultBackend",
     "ResultRecord",
     "open_backend",

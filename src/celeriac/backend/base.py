@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 
 from celeriac.utils.dataclass import dataclass, field
@@ -56,6 +57,17 @@ class ChordPart:
     index: int | None
     state: str
     result: Any = None
+
+
+class ChordProgress(Enum):
+    """What `ResultBackend.add_chord_parts` did."""
+
+    #: The parts are recorded, or were before, and the chord is not complete by this call.
+    RECORDED = 0
+    #: Nothing is recorded: with these parts the chord might be complete, so the call is to be repeated with its body.
+    BODY_WANTED = 1
+    #: The parts are recorded, and the chord is complete by this very call: the caller has to conclude it.
+    COMPLETE = 2
 
 
 @dataclass(frozen=True)
@@ -235,20 +247,25 @@ class ResultBackend(Protocol):
         """
         ...
 
-    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+    def add_chord_parts(
+        self, chord_id: str, parts: Sequence[ChordPart], body: bytes | None, *, lease: float
+    ) -> ChordProgress:
         """Record ends of tasks, atomically; the first one of each task counts, so that it may be called again.
 
         When that makes the chord complete, ``body`` is kept in the same step, and `take_chords` finds it after the
         lease unless `close_chord` comes first.  A chord that was never opened, or is closed, is not completed.
 
+        The body is large and only the last part needs it.  So callers leave it out at first, and are told when it is
+        wanted: when those that are there and these would be enough, each of these being counted as new.
+
         Args:
             chord_id: Id of the group that is the header.
             parts: What ended.
-            body: What a worker needs to conclude the chord, opaque to the store.
+            body: What a worker needs to conclude the chord, opaque to the store; None completes no chord.
             lease: Seconds the caller has for that when it is told to.
 
         Returns:
-            The chord is complete by this very call: the caller has to conclude it.
+            What became of the parts and the chord; never ``BODY_WANTED`` to a call with a body.
         """
         ...
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from celeriac.backend.base import ChordPart
+    from celeriac.backend.base import ChordPart, ChordProgress
 
 
 class WithoutChords:
@@ -21,7 +21,9 @@ class WithoutChords:
     def grow_chord(self, chord_id: str, count: int) -> None:
         self._refuse()
 
-    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+    def add_chord_parts(
+        self, chord_id: str, parts: Sequence[ChordPart], body: bytes | None, *, lease: float
+    ) -> ChordProgress:
         self._refuse()
 
     def load_chord(self, chord_id: str) -> list[ChordPart] | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from celeriac.backend.base import ChordPart
+    from celeriac.backend.base import ChordPart, ChordProgress
 
 
 class ChordKeeper(Protocol):
@@ -17,7 +17,7 @@ class ChordKeeper(Protocol):
 
     def grow(self, chord_id: str, count: int) -> None: ...
 
-    def add(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, lease: float) -> bool: ...
+    def add(self, chord_id: str, parts: Sequence[ChordPart], body: bytes | None, lease: float) -> ChordProgress: ...
 
     def load(self, chord_id: str) -> list[ChordPart] | None: ...
 
@@ -39,7 +39,9 @@ class JoinsChords:
     def grow_chord(self, chord_id: str, count: int) -> None:
         self._chords.grow(chord_id, count)
 
-    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+    def add_chord_parts(
+        self, chord_id: str, parts: Sequence[ChordPart], body: bytes | None, *, lease: float
+    ) -> ChordProgress:
         return self._chords.add(chord_id, parts, body, lease)
 
     def load_chord(self, chord_id: str) -> list[ChordPart] | None:

@@ -12,7 +12,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac import states
-from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ResultRecord
+from celeriac.backend.base import BackendCapabilities, BackendOptions, ChordPart, ChordProgress, ResultRecord
 from celeriac.backend.codec import ResultCodec
 from celeriac.backend.retention import chord_lifetime, expiry, graph_lifetime
 from celeriac.backend.watching import ReadingWatch, WatchedResults
@@ -198,21 +198,25 @@ class MemoryBackend(WatchedResults):
             if chord is not None and chord.size is not None:
                 chord.size += count
 
-    def add_chord_parts(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, *, lease: float) -> bool:
+    def add_chord_parts(
+        self, chord_id: str, parts: Sequence[ChordPart], body: bytes | None, *, lease: float
+    ) -> ChordProgress:
         encoded = [
             (part.task_id, (inf if part.index is None else part.index, self._codec.encode_part(part))) for part in parts
         ]
         with self._store.lock:
             chord = self._store.chords.get(chord_id)
             if chord is None or chord.size is None:
-                return False
+                return ChordProgress.RECORDED
+            if body is None and chord.body is None and len(chord.parts) + len(encoded) >= chord.size:
+                return ChordProgress.BODY_WANTED
             for task_id, value in encoded:
                 chord.parts.setdefault(task_id, value)
             chord.expires_at = self._chord_expiry()
             if len(chord.parts) < chord.size or chord.body is not None:
-                return False
+                return ChordProgress.RECORDED
             chord.body, chord.leased_until = body, self._clock() + lease
-            return True
+            return ChordProgress.COMPLETE
 
     def load_chord(self, chord_id: str) -> list[ChordPart] | None:
         with self._store.lock:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from celeriac.backend.base import ChordProgress
 from celeriac.backend.retention import chord_lifetime
 from celeriac.drivers.resp import ReplyError
 from celeriac.utils.digests import sha1_hex
@@ -27,14 +28,18 @@ CLAIM_PREFIX = "celeriac-claim-"
 _PAGE = 100
 
 # ADD: record parts.
-#   KEYS: .j .t .s .d .c, READY, BODIES.  ARGV: id, body, seconds of the lease, ms to live ('0' is for ever), '1' if
-#   ordered; then of each part its member of .d, its score and its value.
-#   Returns 1 when this call completes the chord, else 0.  Atomic.
+#   KEYS: .j .t .s .d .c, READY, BODIES.  ARGV: id, body or '', seconds of the lease, ms to live ('0' is for ever), '1'
+#   if ordered; then of each part its member of .d, its score and its value.
+#   Returns 2 when this call completes the chord, 1 when it did nothing as that takes a body, else 0.  Atomic.
 #   Clients of Celery tell the size just before they send the last task: until then parts are kept without one.
 _ADD = """
 local parts, grown, size, seen, claimed, ready, bodies = unpack(KEYS)
 local id, body, lease, ttl, ordered = unpack(ARGV, 1, 5)
 if redis.call('EXISTS', claimed) == 1 then return 0 end
+local total = tonumber(redis.call('GET', size) or '')
+if total then total = total + tonumber(redis.call('GET', grown) or 0) end
+local counting = ordered == '1' and 'ZCARD' or 'LLEN'
+if body == '' and total and redis.call(counting, parts) + (#ARGV - 5) / 3 >= total then return 1 end
 for i = 6, #ARGV, 3 do
   if redis.call('SADD', seen, ARGV[i]) == 1 then
     if ordered == '1' then
@@ -47,14 +52,11 @@ end
 if ttl ~= '0' then
   for i = 1, 4 do redis.call('PEXPIRE', KEYS[i], ttl) end
 end
-local total = tonumber(redis.call('GET', size) or '')
-if not total then return 0 end
-local count = redis.call(ordered == '1' and 'ZCARD' or 'LLEN', parts)
-if count < total + tonumber(redis.call('GET', grown) or 0) then return 0 end
+if not total or redis.call(counting, parts) < total then return 0 end
 if ttl == '0' then redis.call('SET', claimed, id) else redis.call('SET', claimed, id, 'PX', ttl) end
 redis.call('ZADD', ready, redis.call('TIME')[1] + lease, id)
 redis.call('HSET', bodies, id, body)
-return 1
+return 2
 """
 
 # CLOSE: forget a chord.
@@ -127,14 +129,14 @@ class RedisChords:
         if self._ttl != "0":
             self._command("PEXPIRE", key, self._ttl)
 
-    def add(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, lease: float) -> bool:
+    def add(self, chord_id: str, parts: Sequence[ChordPart], body: bytes | None, lease: float) -> ChordProgress:
         """See `ResultBackend.add_chord_parts`."""
         values: list[Any] = []
         for part in parts:
             index = "+inf" if part.index is None else part.index
             values += (f"{part.task_id}:{index}", index, self._codec.encode_part(part))
-        arguments = (chord_id, body, lease, self._ttl, "1" if self._ordered else "0", *values)
-        return bool(self._run(_ADD, self._keys(chord_id), arguments))
+        arguments = (chord_id, body or b"", lease, self._ttl, "1" if self._ordered else "0", *values)
+        return ChordProgress(self._run(_ADD, self._keys(chord_id), arguments))
 
     def load(self, chord_id: str) -> list[ChordPart] | None:
         """See `ResultBackend.load_chord`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
+from celeriac.backend.base import ChordProgress
 from celeriac.backend.retention import chord_lifetime
 
 if TYPE_CHECKING:
@@ -76,21 +77,23 @@ class SQLiteChords:
         """See `ResultBackend.grow_chord`."""
         self._connection().execute(_GROW, (count, chord_id))
 
-    def add(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, lease: float) -> bool:
+    def add(self, chord_id: str, parts: Sequence[ChordPart], body: bytes | None, lease: float) -> ChordProgress:
         """See `ResultBackend.add_chord_parts`."""
         rows = [(chord_id, part.task_id, part.index, self._codec.encode_part(part)) for part in parts]
         connection = self._connection()
         with connection.transaction():
             found = connection.query(_FIND, (chord_id,))
             if not found:
-                return False
+                return ChordProgress.RECORDED
             size, count, is_complete = found[0]
+            if body is None and not is_complete and count + len(rows) >= size:
+                return ChordProgress.BODY_WANTED
             count += connection.execute_many(_ADD, rows)
             connection.execute(_COUNT, (count, self._expiry(), chord_id))
             if count < size or is_complete:
-                return False
+                return ChordProgress.RECORDED
             connection.execute(_COMPLETE, (body, time.time() + lease, chord_id))
-            return True
+            return ChordProgress.COMPLETE
 
     def load(self, chord_id: str) -> list[ChordPart] | None:
         """See `ResultBackend.load_chord`."""

@@ -14,7 +14,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
-from celeriac.backend.base import ChordPart
+from celeriac.backend.base import ChordPart, ChordProgress
 from celeriac.canvas.signature import as_signature, maybe_signature
 from celeriac.current import Context
 from celeriac.exceptions import ChordError, EncodeError, OperationalError, SerializationError
@@ -98,24 +98,29 @@ def record_parts(parts: Sequence[EndedPart], stop_waiting: Callable[[], bool] = 
         told = {
             "body": last.body, "root_id": last.root_id, "parent_id": last.record.task_id, "priority": last.priority,
         }  # fmt: skip
-        if _add(chord_id, ended, _packed(last.app, told), stop_waiting):
+        if _add(chord_id, ended, told, stop_waiting):
             _conclude_apart(last.app, chord_id, told)
 
 
-def _add(chord_id: str, ended: Sequence[EndedPart], body: bytes, stop_waiting: Callable[[], bool]) -> bool:
+def _add(chord_id: str, ended: Sequence[EndedPart], told: Mapping[str, Any], stop_waiting: Callable[[], bool]) -> bool:
+    """Record parts; whether the caller is to conclude the chord."""
     app = ended[0].app
     parts = [ChordPart(each.record.task_id, each.index, each.record.status, each.record.result) for each in ended]
     what = f"record {len(parts)} part(s) of chord {chord_id} in {app.backend.url}"
 
     def add() -> bool:
-        return app.backend.add_chord_parts(chord_id, parts, body, lease=app.conf.broker_lease)
+        add_parts, lease = app.backend.add_chord_parts, app.conf.broker_lease
+        progress = add_parts(chord_id, parts, None, lease=lease)
+        if progress is ChordProgress.BODY_WANTED:
+            progress = add_parts(chord_id, parts, _packed(app, told), lease=lease)
+        return progress is ChordProgress.COMPLETE
 
     try:
         return patiently(add, what, stop_waiting)
     except SerializationError as exc:
         if len(ended) > 1:
             # Whatever is wrong with one must not keep back the others.
-            return max(_add(chord_id, [each], body, stop_waiting) for each in ended)
+            return max(_add(chord_id, [each], told, stop_waiting) for each in ended)
         parts[0].state, parts[0].result = states.FAILURE, EncodeError(f"{parts[0].result!r} cannot be stored: {exc}")
         return patiently(add, what, stop_waiting)
 

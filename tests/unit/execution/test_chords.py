@@ -68,6 +68,21 @@ def test_body_is_sent_with_the_last_part_and_with_no_other(app: Celery) -> None:
     assert chords.conclude_overdue(app) == 0
 
 
+def test_the_store_gets_the_body_once(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = send(app, 5)
+    add, bodies = app.backend.add_chord_parts, []
+
+    def watched(chord_id: str, some: Any, body: bytes | None, *, lease: float) -> Any:
+        bodies.append(body)
+        return add(chord_id, some, body, lease=lease)
+
+    monkeypatch.setattr(app.backend, "add_chord_parts", watched)
+    for part in parts:
+        chords.record_parts([part])
+    assert len(list(filter(None, bodies))) == 1
+    assert len(taken(app)) == 1
+
+
 def test_a_chord_left_complete_is_concluded_by_another(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
     parts = send(app, 2)
     with monkeypatch.context() as patch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.backend.base import ChordProgress
 from celeriac.backend.retention import chord_lifetime
 from celeriac.drivers.sql import errors, large_binary, mysql_insert, postgresql_insert, sa, sqlite_insert
 
@@ -112,7 +113,7 @@ class DatabaseChords:
                 sa.update(chords).where(chords.c.chord_id == chord_id).values(size=chords.c.size + count)
             )
 
-    def add(self, chord_id: str, parts: Sequence[ChordPart], body: bytes, lease: float) -> bool:
+    def add(self, chord_id: str, parts: Sequence[ChordPart], body: bytes | None, lease: float) -> ChordProgress:
         """See `ResultBackend.add_chord_parts`."""
         rows = [
             {"chord_id": chord_id, "task_id": part.task_id, "position": part.index,
@@ -125,16 +126,18 @@ class DatabaseChords:
             # Written first, which locks the row: one worker at a time counts.
             locked = connection.execute(sa.update(chords).where(this).values(expires_at=self._expiry()))
             if not locked.rowcount:
-                return False
+                return ChordProgress.RECORDED
             wanted = sa.select(chords.c.size, chords.c.count, chords.c.body.is_not(None)).where(this)
             size, count, is_complete = connection.execute(wanted).one()
+            if body is None and not is_complete and count + len(rows) >= size:
+                return ChordProgress.BODY_WANTED
             count += self._add_rows(connection, rows)
             changes: dict[str, Any] = {"count": count}
             completes = count >= size and not is_complete
             if completes:
                 changes |= {"body": body, "leased_until": time.time() + lease}
             connection.execute(sa.update(chords).where(this).values(changes))
-            return completes
+            return ChordProgress.COMPLETE if completes else ChordProgress.RECORDED
 
     def _add_rows(self, connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> int:
         """Add the rows that are not there yet; returns how many those were."""

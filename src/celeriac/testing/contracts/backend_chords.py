@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celeriac.backend import ChordPart, ResultBackend
+from celeriac.backend import ChordPart, ChordProgress, ResultBackend
 from celeriac.testing.contracts.backend import BackendUnderTest, new_id
 from celeriac.testing.contracts.broker_subject import PATIENCE, until
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 #: Seconds of a lease that does not run out during a test.
 LONG = 3600.0
+RECORDED, BODY_WANTED, COMPLETE = ChordProgress.RECORDED, ChordProgress.BODY_WANTED, ChordProgress.COMPLETE
 
 
 def parts_of(*indexes: int, state: str = "SUCCESS", prefix: str = "t") -> list[ChordPart]:
@@ -48,14 +49,14 @@ class ChordContract:
         return chord_id
 
     def test_the_call_that_adds_the_last_part_completes_it(self, backend: ResultBackend, chord: str) -> None:
-        assert not backend.add_chord_parts(chord, parts_of(2), b"body", lease=LONG)
-        assert not backend.add_chord_parts(chord, parts_of(0), b"body", lease=LONG)
-        assert backend.add_chord_parts(chord, parts_of(1), b"body", lease=LONG)
+        assert backend.add_chord_parts(chord, parts_of(2), b"body", lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(0), b"body", lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(1), b"body", lease=LONG) is COMPLETE
 
     def test_parts_come_in_order_of_their_index(self, backend: ResultBackend, chord: str) -> None:
         backend.grow_chord(chord, 1)
         late = ChordPart("added", None, "SUCCESS", "last")
-        assert backend.add_chord_parts(chord, [late, *parts_of(2, 0, 1)], b"body", lease=LONG)
+        assert backend.add_chord_parts(chord, [late, *parts_of(2, 0, 1)], b"body", lease=LONG) is COMPLETE
         loaded = backend.load_chord(chord)
         assert loaded is not None
         assert [part.task_id for part in loaded] == ["t0", "t1", "t2", "added"]
@@ -73,27 +74,58 @@ class ChordContract:
     def test_a_task_counts_once_and_its_first_end_stays(self, backend: ResultBackend, chord: str) -> None:
         for result in ("first", "second", "third", "fourth"):
             again = ChordPart("t0", 0, "SUCCESS", result)
-            assert not backend.add_chord_parts(chord, [again, again], b"body", lease=LONG)
-        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG)
+            assert backend.add_chord_parts(chord, [again, again], b"body", lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG) is COMPLETE
         loaded = backend.load_chord(chord)
         assert loaded is not None
         assert [part.result for part in loaded] == ["first", {"value": 1}, {"value": 2}]
 
+    def test_the_body_is_wanted_with_parts_that_may_be_the_last(self, backend: ResultBackend, chord: str) -> None:
+        assert backend.add_chord_parts(chord, parts_of(0), None, lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(1), None, lease=LONG) is RECORDED
+        for _ in range(2):
+            assert backend.add_chord_parts(chord, parts_of(2), None, lease=0) is BODY_WANTED
+        loaded = backend.load_chord(chord)
+        assert loaded is not None
+        assert [part.task_id for part in loaded] == ["t0", "t1"]
+        assert backend.take_chords(lease=LONG) == []
+        assert backend.add_chord_parts(chord, parts_of(2), b"body", lease=LONG) is COMPLETE
+        assert backend.add_chord_parts(chord, parts_of(2), None, lease=LONG) is RECORDED
+
+    def test_the_body_is_wanted_for_many_parts_at_once(self, backend: ResultBackend, chord: str) -> None:
+        backend.grow_chord(chord, 1)
+        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), None, lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(3), None, lease=LONG) is BODY_WANTED
+        assert backend.add_chord_parts(chord, parts_of(0, 1, 2, 3), None, lease=LONG) is BODY_WANTED
+        assert backend.add_chord_parts(chord, parts_of(0, 1, 2, 3), b"body", lease=LONG) is COMPLETE
+
+    def test_a_repeated_part_completes_nothing_even_with_a_body(self, backend: ResultBackend, chord: str) -> None:
+        assert backend.add_chord_parts(chord, parts_of(0, 1), None, lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(1), b"body", lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(2), b"body", lease=LONG) is COMPLETE
+
+    def test_no_body_is_wanted_by_chords_that_are_not_open(self, backend: ResultBackend, chord: str) -> None:
+        assert backend.add_chord_parts(new_id(), parts_of(0), None, lease=LONG) is RECORDED
+        backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG)
+        assert backend.add_chord_parts(chord, parts_of(3), None, lease=LONG) is RECORDED
+        backend.close_chord(chord)
+        assert backend.add_chord_parts(chord, parts_of(4), None, lease=LONG) is RECORDED
+
     def test_a_complete_chord_is_not_completed_again(self, backend: ResultBackend, chord: str) -> None:
-        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG)
-        assert not backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG)
-        assert not backend.add_chord_parts(chord, parts_of(3), b"body", lease=LONG)
+        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG) is COMPLETE
+        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(3), b"body", lease=LONG) is RECORDED
 
     def test_a_chord_that_grew_waits_for_all(self, backend: ResultBackend, chord: str) -> None:
         backend.grow_chord(chord, 2)
-        assert not backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG)
-        assert not backend.add_chord_parts(chord, parts_of(3), b"body", lease=LONG)
-        assert backend.add_chord_parts(chord, parts_of(4), b"body", lease=LONG)
+        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(3), b"body", lease=LONG) is RECORDED
+        assert backend.add_chord_parts(chord, parts_of(4), b"body", lease=LONG) is COMPLETE
 
     def test_chords_that_were_never_opened_are_not_completed(self, backend: ResultBackend) -> None:
         chord = new_id()
         assert backend.load_chord(chord) is None
-        assert not backend.add_chord_parts(chord, parts_of(0), b"body", lease=0)
+        assert backend.add_chord_parts(chord, parts_of(0), b"body", lease=0) is RECORDED
         assert backend.take_chords(lease=LONG) == []
 
     def test_closed_chords_are_left_alone(self, backend: ResultBackend, chord: str) -> None:
@@ -101,7 +133,7 @@ class ChordContract:
         backend.close_chord(chord)
         assert backend.load_chord(chord) is None
         assert chord not in dict(backend.take_chords(lease=LONG))
-        assert not backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG)
+        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), b"body", lease=LONG) is RECORDED
         assert backend.load_chord(chord) is None
 
     def test_a_chord_that_is_not_concluded_is_taken_over_after_its_lease(
@@ -109,8 +141,8 @@ class ChordContract:
     ) -> None:
         other = new_id()
         backend.open_chord(other, 1)
-        assert backend.add_chord_parts(other, parts_of(0), b"other", lease=LONG)
-        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), b"\x00body\xff", lease=0)
+        assert backend.add_chord_parts(other, parts_of(0), b"other", lease=LONG) is COMPLETE
+        assert backend.add_chord_parts(chord, parts_of(0, 1, 2), b"\x00body\xff", lease=0) is COMPLETE
         taken: dict[str, bytes] = until(lambda: dict(backend.take_chords(lease=LONG)), "it is there to take")
         assert taken == {chord: b"\x00body\xff"}
         assert backend.take_chords(lease=LONG) == []
@@ -146,15 +178,21 @@ class ChordContract:
         backend = subject.backend()
         backend.open_chord(chord, count)
 
-        def add(number: int) -> list[bool]:
+        def add_one(index: int) -> ChordProgress:
+            told = backend.add_chord_parts(chord, parts_of(index), None, lease=LONG)
+            if told is BODY_WANTED:
+                told = backend.add_chord_parts(chord, parts_of(index), b"body", lease=LONG)
+            return told
+
+        def add(number: int) -> list[ChordProgress]:
             # Each part is added by two of the threads.
             start.wait(PATIENCE)
             mine = [index for index in range(count) if number in (index % threads, (index + 1) % threads)]
-            return [backend.add_chord_parts(chord, parts_of(index), b"body", lease=LONG) for index in mine]
+            return [add_one(index) for index in mine]
 
         with ThreadPoolExecutor(threads) as pool:
             told = [each for found in pool.map(add, range(threads)) for each in found]
-        assert told.count(True) == 1
+        assert told.count(COMPLETE) == 1
         loaded: Any = backend.load_chord(chord)
         assert [part.task_id for part in loaded] == [f"t{index}" for index in range(count)]
         backend.close_chord(chord)
@@ -164,7 +202,8 @@ class ChordContract:
         chord = new_id()
         backend.open_chord(chord, 10_000)
         batches = [parts_of(*range(start, start + 1000)) for start in range(0, 10_000, 1000)]
-        assert [backend.add_chord_parts(chord, batch, b"body", lease=LONG) for batch in batches] == [False] * 9 + [True]
+        told = [backend.add_chord_parts(chord, batch, b"body", lease=LONG) for batch in batches]
+        assert told == [RECORDED] * 9 + [COMPLETE]
         loaded = backend.load_chord(chord)
         assert loaded is not None
         assert [part.result["value"] for part in loaded] == list(range(10_000))
