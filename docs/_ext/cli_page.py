@@ -29,6 +29,11 @@ COMMANDS = (
     "list queues",
     "purge",
     "release",
+    "shell",
+    "logtool",
+    "logtool stats",
+    "upgrade",
+    "upgrade settings",
     "report",
 )
 

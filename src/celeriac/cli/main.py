@@ -55,6 +55,9 @@ COMMANDS = {
     "list": Entry("celeriac.cli.admin:list_", "List tasks, queues or bindings.", "Queues"),
     "release": Entry("celeriac.cli.admin:release", "Leave delayed messages to Celery's workers.", "Queues"),
     "purge": Entry("celeriac.cli.admin:purge", "Delete the messages that wait in queues.", "Queues"),
+    "shell": Entry("celeriac.cli.shell:shell", "Start Python with the app at hand.", "Diagnostics"),
+    "logtool": Entry("celeriac.cli.logtool:logtool", "Tell what the logs of workers say.", "Diagnostics"),
+    "upgrade": Entry("celeriac.cli.upgrade:upgrade", "Replace old names of settings.", "Diagnostics"),
     "report": Entry("celeriac.cli.admin:report", "Print versions and settings, for a bug report.", "Diagnostics"),
 }
 
