@@ -29,6 +29,8 @@ COMMANDS = (
     "list queues",
     "purge",
     "release",
+    "migrate",
+    "amqp",
     "shell",
     "logtool",
     "logtool stats",

@@ -57,7 +57,7 @@ SETTINGS: Final = {
 
 #: Commands that users of Celery know and that this version does not have.
 COMMANDS: Final = frozenset(
-    "amqp control events graph inspect migrate status".split()  # noqa: SIM905
+    "control events graph inspect status".split()  # noqa: SIM905
 )
 
 #: Pools.

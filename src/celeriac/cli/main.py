@@ -54,6 +54,8 @@ COMMANDS = {
     "result": Entry("celeriac.cli.admin:result", "Wait for the result of a task and print it.", "Tasks and results"),
     "list": Entry("celeriac.cli.admin:list_", "List tasks, queues or bindings.", "Queues"),
     "release": Entry("celeriac.cli.admin:release", "Leave delayed messages to Celery's workers.", "Queues"),
+    "migrate": Entry("celeriac.cli.migrate:migrate", "Send messages to another broker.", "Queues"),
+    "amqp": Entry("celeriac.cli.amqp:amqp", "Call AMQP methods on RabbitMQ.", "Queues"),
     "purge": Entry("celeriac.cli.admin:purge", "Delete the messages that wait in queues.", "Queues"),
     "shell": Entry("celeriac.cli.shell:shell", "Start Python with the app at hand.", "Diagnostics"),
     "logtool": Entry("celeriac.cli.logtool:logtool", "Tell what the logs of workers say.", "Diagnostics"),
