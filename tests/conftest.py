@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from celeriac.app import shared
-from tests.support import servers, stores
+from tests.support import cluster, servers, stores
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +83,13 @@ def redis_url(redis_server: str) -> Iterator[str]:
     servers.redis_command(url, "FLUSHDB")
     yield url
     servers.redis_command(url, "FLUSHDB")
+
+
+@pytest.fixture(scope="session")
+def redis_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[cluster.Nodes]:
+    """A Redis Cluster that belongs to this test process; use `unique_name` for keys in it."""
+    with cluster.private_cluster(tmp_path_factory.mktemp("cluster")) as nodes:
+        yield nodes
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,8 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from celeriac.drivers.resp_cluster import RespCluster
+from celeriac.drivers.resp_params import RespParams
 from celeriac.testing.contracts import BackendUnderTest, BrokerUnderTest
 from tests.contract import store_subjects
 from tests.support import servers
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     import pytest
 
     from celeriac.broker import BrokerSession
+    from tests.support import cluster
 
 
 def broker(name: str, request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
@@ -179,6 +182,23 @@ def _redis_backend(request: pytest.FixtureRequest, directory: Path) -> BackendUn
     )
 
 
+def _redis_cluster_backend(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    nodes: cluster.Nodes = request.getfixturevalue("redis_cluster")
+    prefix = f"{servers.unique()}_"
+
+    def put_malformed(task_id: str) -> None:
+        key = f"{prefix}celery-task-meta-{task_id}"
+        RespCluster([RespParams("127.0.0.1", nodes.ports[0])]).execute(key, "SET", key, "{truncated")
+
+    return BackendUnderTest(
+        nodes.url,
+        options={"transport_options": {"global_keyprefix": prefix}},
+        put_malformed=put_malformed,
+        disconnect=lambda: nodes.on_each_primary("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+        url_at_port=lambda port: f"redis+cluster://127.0.0.1:{port}",
+    )
+
+
 def _db_sqlite_backend(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
     # Without notification, reading again at intervals of up to 200 ms.
     return BackendUnderTest(f"db+sqlite:///{directory}/results.sqlite3", reaction=0.5)
@@ -236,6 +256,7 @@ _BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] 
     "postgresql": _postgresql_backend,
     "mysql": _mysql_backend,
     "redis": _redis_backend,
+    "redis+cluster": _redis_cluster_backend,
     "rpc": _rpc_backend,
     **store_subjects.STORES,
 }

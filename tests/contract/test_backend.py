@@ -18,10 +18,10 @@ from tests.contract import store_subjects, subjects
 if TYPE_CHECKING:
     from pathlib import Path
 
-ALL = ["memory", "sqlite", "redis", "postgresql", "mysql", "db+sqlite", "rpc", *store_subjects.STORES]
-CHORDS = ["memory", "sqlite", "redis", "postgresql", "mysql", "db+sqlite"]
-SERVERS = ["redis", "postgresql", "mysql", "rpc", *store_subjects.SERVERS]
-MALFORMED = ["sqlite", "redis", "postgresql", "mysql", *store_subjects.STORES]
+ALL = ["memory", "sqlite", "redis", "redis+cluster", "postgresql", "mysql", "db+sqlite", "rpc", *store_subjects.STORES]
+CHORDS = ["memory", "sqlite", "redis", "redis+cluster", "postgresql", "mysql", "db+sqlite"]
+SERVERS = ["redis", "redis+cluster", "postgresql", "mysql", "rpc", *store_subjects.SERVERS]
+MALFORMED = ["sqlite", "redis", "redis+cluster", "postgresql", "mysql", *store_subjects.STORES]
 
 
 class TestBackend(BackendContract):

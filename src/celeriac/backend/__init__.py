@@ -33,10 +33,13 @@ __all__ = [
 #: What brokers and people call them.
 _ALSO_CALLED = {
     "amqp": "rpc", "mariadb": "db+mysql", "mysql": "db+mysql", "postgres": "db+postgresql",
-    "postgresql": "db+postgresql", "rabbitmq": "rpc", "valkey": "redis",
+    "postgresql": "db+postgresql", "rabbitmq": "rpc", "rediscluster": "redis+cluster", "valkey": "redis",
 }  # fmt: skip
 
-_OWN_SCHEMES = ("cache+memory", "db", "disabled", "memory", "redis", "rediss", "rpc", "sentinel", "sqlite")
+_OWN_SCHEMES = (
+    "cache+memory", "db", "disabled", "memory", "redis", "redis+cluster", "rediss", "rediss+cluster", "rpc", "sentinel",
+    "sqlite",
+)  # fmt: skip
 SCHEMES = tuple(sorted({*_OWN_SCHEMES, *STORES}))
 
 
@@ -79,6 +82,10 @@ def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBac
         from celeriac.backend.redis import RedisBackend
 
         return RedisBackend
+    if scheme in ("redis+cluster", "rediss+cluster"):
+        from celeriac.backend.redis_cluster import RedisClusterBackend
+
+        return RedisClusterBackend
     if scheme == "rpc":
         from celeriac.backend.rpc import RPCBackend
 

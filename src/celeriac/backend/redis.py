@@ -29,6 +29,8 @@ from celeriac.utils.url import parse_url, redact, split_failover
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from celeriac.drivers.resp import Command
+
 CAPABILITIES = BackendCapabilities(name="redis", graphs=True)
 
 #: Keys of what workflows still have to do.
@@ -92,7 +94,7 @@ class RedisBackend(JoinsChords, WatchedResults):
     def __init__(self, url: str, options: BackendOptions | None = None) -> None:
         self._options = options or BackendOptions()
         self._url = redact(url)
-        self._params = _params(url, self._options)
+        self._params = server_params(url, self._options)
         self._codec = ResultCodec(self._options)
         self._prefix = key_prefix(self._options.transport_options.get("global_keyprefix"))
         self._task_prefix = f"{self._prefix}{TASK_PREFIX}"
@@ -199,9 +201,14 @@ class RedisBackend(JoinsChords, WatchedResults):
         for start in range(0, len(task_ids), _PART_LENGTH):
             part = task_ids[start : start + _PART_LENGTH]
             keys = [self._task_prefix + task_id for task_id in part]
-            for task_id, data in zip(part, self._command("MGET", *keys), strict=True):
+            for task_id, data in zip(part, self._read(keys), strict=True):
                 if data is not None:
                     found[task_id] = self._codec.decode(data, task_id)
+        return found
+
+    def _read(self, keys: Sequence[str | bytes]) -> Sequence[bytes | None]:
+        """Values of up to `_PART_LENGTH` keys, None where there is none."""
+        found: Sequence[bytes | None] = self._command("MGET", *keys)
         return found
 
     def open_watch(self) -> RedisWatch:
@@ -211,15 +218,21 @@ class RedisBackend(JoinsChords, WatchedResults):
         watcher = self._watch
         if watcher is None or self._watch_pid != os.getpid():
             # After a fork the parent's lock may be held for ever, and its connection is not ours.
-            watcher = self._watch = Watcher(self._params, lambda keys: self._command("MGET", *keys))
+            watcher = self._watch = self._open_watcher()
             self._watch_pid = os.getpid()
         return watcher
+
+    def _open_watcher(self) -> Watcher:
+        return Watcher(self._params, self._read)
 
     # --- the rest
 
     def forget_many(self, task_ids: Sequence[str]) -> None:
         for start in range(0, len(task_ids), _PART_LENGTH):
-            self._command("DEL", *[self._task_prefix + id_ for id_ in task_ids[start : start + _PART_LENGTH]])
+            self._delete([self._task_prefix + id_ for id_ in task_ids[start : start + _PART_LENGTH]])
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        self._command("DEL", *keys)
 
     def save_group(self, group_id: str, result: Any) -> None:
         key, data = self._group_key(group_id), self._codec.encode_value({"result": result})
@@ -246,13 +259,16 @@ class RedisBackend(JoinsChords, WatchedResults):
         expiry = () if ttl == "0" else ("PX", ttl)
         prefix = self._prefix + GRAPH_PREFIX
         commands = [("SET", prefix + id_, data, *expiry) for id_, data in graphs.items()]
-        for reply in self._pool.run(lambda connection: connection.pipeline(commands)):
+        for reply in self._pipeline(commands):
             if isinstance(reply, ReplyError):
                 raise self._refused(reply, "to keep the rest of a workflow")
 
     def load_graph(self, graph_id: str) -> bytes | None:
         data = self._command("GET", self._prefix + GRAPH_PREFIX + graph_id)
         return None if data is None else bytes(data)
+
+    def _pipeline(self, commands: Sequence[Command]) -> list[Any]:
+        return self._pool.run(lambda connection: connection.pipeline(commands))
 
     def sweep(self) -> int:
         """Nothing to do: the server drops what has expired."""
@@ -342,7 +358,8 @@ def _milliseconds(seconds: float | None) -> str:
     return "0" if not seconds else str(max(int(seconds * 1000), 1))
 
 
-def _params(url: str, options: BackendOptions) -> RespParams:
+def server_params(url: str, options: BackendOptions) -> RespParams:
+    """How to reach the server of a URL, by it and by the settings."""
     settings = options.settings
     full = url if "://" in url else f"{url}://"
     parts = parse_url(split_failover(full)[0])

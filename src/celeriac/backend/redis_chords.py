@@ -118,13 +118,13 @@ class RedisChords:
 
     def open(self, chord_id: str, size: int) -> None:
         """See `ResultBackend.open_chord`."""
-        key = self._group_key(chord_id)
+        key = self._key(chord_id)
         self._command("DEL", f"{key}.c")
         self._command("SET", f"{key}.s", size, *self._expiry())
 
     def grow(self, chord_id: str, count: int) -> None:
         """See `ResultBackend.grow_chord`."""
-        key = f"{self._group_key(chord_id)}.t"
+        key = f"{self._key(chord_id)}.t"
         self._command("INCRBY", key, count)
         if self._ttl != "0":
             self._command("PEXPIRE", key, self._ttl)
@@ -141,7 +141,7 @@ class RedisChords:
     def load(self, chord_id: str) -> list[ChordPart] | None:
         """See `ResultBackend.load_chord`."""
         command = "ZRANGE" if self._ordered else "LRANGE"
-        found = self._command(command, f"{self._group_key(chord_id)}.j", 0, -1)
+        found = self._command(command, f"{self._key(chord_id)}.j", 0, -1)
         return [self._codec.decode_part(data) for data in found] or None
 
     def close(self, chord_id: str) -> None:
@@ -150,7 +150,10 @@ class RedisChords:
 
     def take(self, lease: float) -> list[tuple[str, bytes]]:
         """See `ResultBackend.take_chords`."""
-        found = self._run(_TAKE, (self._ready, self._bodies), (lease, _PAGE))
+        return self._take_from((self._ready, self._bodies), lease)
+
+    def _take_from(self, keys: Sequence[str], lease: float) -> list[tuple[str, bytes]]:
+        found = self._run(_TAKE, keys, (lease, _PAGE))
         return [(bytes(id_).decode(), bytes(body)) for id_, body in zip(found[::2], found[1::2], strict=True)]
 
     def claim(self, name: str, token: str) -> str:
@@ -164,8 +167,16 @@ class RedisChords:
                 return bytes(found).decode()
 
     def _keys(self, chord_id: str) -> tuple[str, ...]:
-        key = self._group_key(chord_id)
-        return (*(f"{key}.{part}" for part in "jtsdc"), self._ready, self._bodies)
+        key = self._key(chord_id)
+        return (*(f"{key}.{part}" for part in "jtsdc"), *self._complete(chord_id))
+
+    def _key(self, chord_id: str) -> str:
+        """What the keys of a chord begin with."""
+        return self._group_key(chord_id)
+
+    def _complete(self, chord_id: str) -> tuple[str, str]:
+        """The keys of what is kept for all chords, or for those beside this one."""
+        return self._ready, self._bodies
 
     def _expiry(self) -> tuple[str, ...]:
         return () if self._ttl == "0" else ("PX", self._ttl)

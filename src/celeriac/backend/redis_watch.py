@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 #: Keys in one command.
 _PAGE = 1000
 _CAREFUL_PAGE = 100
+#: Seconds between two readings of everything where notifications pass between nodes, which drop them while their
+#: connection is broken.
+_READ_AGAIN_EVERY = 15.0
 #: Seconds to try to reach the server again after the connection broke.
 RECONNECT_FOR = 30.0
 _FOREVER = float("inf")
@@ -69,11 +72,19 @@ class Watcher:
     Args:
         params: Where the server is.
         read: Reads values on another connection.
+        is_cluster: The server is one of the nodes of a cluster: it hears of all changes, but has a share of the keys.
     """
 
-    def __init__(self, params: RespParams, read: Callable[[Sequence[bytes]], Sequence[bytes | None]]) -> None:
+    def __init__(
+        self,
+        params: RespParams,
+        read: Callable[[Sequence[bytes]], Sequence[bytes | None]],
+        *,
+        is_cluster: bool = False,
+    ) -> None:
         self._params = params
         self._read_apart = read
+        self._is_cluster = is_cluster
         # Guards everything below, and every use of the connection but waiting for it to become readable.
         self._lock = threading.Lock()
         self._connection: RespConnection | None = None
@@ -85,6 +96,7 @@ class Watcher:
         #: The server gave up a connection of those who wait. It does so when more than 32 MB (its setting
         #: client-output-buffer-limit) are on their way to a subscriber, so that values are read apart from now on.
         self._is_careful = False
+        self._read_again_at = _FOREVER
         self._reader: Waiter | None = None
         self._idle: list[Waiter] = []
         #: Waiters given up. The garbage collector may do so while this very thread holds the lock.
@@ -250,6 +262,16 @@ class Watcher:
             waiter.unread.clear()
             self._ask(connection, waiter)
         self._connection = connection
+        if self._is_cluster:
+            self._read_again_at = time.monotonic() + _READ_AGAIN_EVERY
+
+    def _read_again(self) -> None:
+        """Have everything read once more."""
+        self._read_again_at = time.monotonic() + _READ_AGAIN_EVERY
+        for waiter in self._waiters:
+            if waiter.keys and not waiter.unread:
+                waiter.unread.extend(_pages(list(waiter.keys)))
+                waiter.signal()
 
     def _ask(self, connection: RespConnection, waiter: Waiter) -> None:
         """Subscribe to a page of keys, then read them: what changes in between is told twice rather than never.
@@ -271,7 +293,7 @@ class Watcher:
             self._watching.setdefault(key, []).append(waiter)
         self._asked.append((waiter, page))
         subscribe = pack_command(("SUBSCRIBE", *new)) if new else b""
-        ask = ("PING",) if self._is_careful else ("MGET", *page)
+        ask = ("PING",) if self._is_careful or self._is_cluster else ("MGET", *page)
         connection.send(subscribe + pack_command(ask), time.monotonic() + self._params.timeout)
 
     def _take_in(self, connection: RespConnection, items: Sequence[object]) -> None:
@@ -308,9 +330,12 @@ class Watcher:
             self._reconnect(deadline)
             return
         try:
-            if connection.wait_readable(deadline):
+            if connection.wait_readable(min(deadline, self._read_again_at)):
                 with self:
                     self._take_in(connection, connection.receive_ready())
+            elif time.monotonic() >= self._read_again_at:
+                with self:
+                    self._read_again()
         except SessionLost:
             self._reconnect(deadline)
         except BaseException:

@@ -48,8 +48,8 @@ _ADVICE = {
     "MISCONF": "the server cannot save its data to disk and refuses writes",
     "MASTERDOWN": "the replica has lost its primary",
     "CLUSTERDOWN": "the cluster does not serve all slots",
-    "MOVED": "the server is a cluster node; Redis Cluster is not supported",
-    "CROSSSLOT": "the server is a cluster node; Redis Cluster is not supported",
+    "MOVED": "the server is a node of a Redis Cluster, which serves as a result backend only: redis+cluster://",
+    "CROSSSLOT": "the server is a node of a Redis Cluster, which serves as a result backend only: redis+cluster://",
 }
 
 

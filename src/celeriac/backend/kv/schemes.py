@@ -39,6 +39,5 @@ NOT_BUILT: Final[Mapping[str, str]] = {
     "couchdb": "CouchDB",
     "elasticsearch": "Elasticsearch",
     "elasticsearch+https": "Elasticsearch",
-    "redis+cluster": "Redis Cluster",
     "riak": "Riak, whose client for Python is no longer kept up,",
 }
