@@ -54,9 +54,9 @@ class Ledger:
         """How many such records there are."""
         return len(self.records(what, **fields))
 
-    def by_id(self, what: str) -> Counter[str]:
-        """How many records of a kind each task id has."""
-        return Counter(record["id"] for record in self.records(what))
+    def by_id(self, what: str, **fields: Any) -> Counter[str]:
+        """How many records of a kind, whose fields have these values, each task id has."""
+        return Counter(record["id"] for record in self.records(what, **fields))
 
 
 def check_at_least_once(ledger: Ledger, published: Iterable[str], *, max_starts: int = 5) -> None:

@@ -225,7 +225,8 @@ def _declare_observers(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a l
 
     @app.task(name="note")
     def note(value: Any) -> None:
-        ledger.write("note", value=value)
+        request = app.current_task.request
+        ledger.write("note", value=value, id=request.id, redelivered=request.delivery_info["redelivered"])
 
     @app.task(name="errback_in_place")
     def errback_in_place(request: Any, exc: BaseException, traceback: Any) -> None:
@@ -233,7 +234,8 @@ def _declare_observers(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a l
 
     @app.task(name="errback_published")
     def errback_published(task_id: str) -> None:
-        ledger.write("errback published", id=task_id)
+        request = app.current_task.request
+        ledger.write("errback published", id=task_id, redelivered=request.delivery_info["redelivered"])
 
     class Hooked(app.Task):  # type: ignore[misc, name-defined]
         def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
