@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from celeriac.backend import BackendOptions, ResultRecord, open_backend, redis_watch
-from celeriac.backend.base import ChordPart
+from celeriac.backend.base import ChordPart, ChordProgress
 from celeriac.drivers.resp_cluster import slot_of
 from celeriac.exceptions import OperationalError
 from tests.support import PATIENCE, servers, wait_until
@@ -77,7 +77,8 @@ def test_a_chord_is_in_one_slot(backend: ResultBackend, unique_name: str) -> Non
     chords = [f"{unique_name}-{number}" for number in range(20)]
     for chord in chords:
         backend.open_chord(chord, 1)
-        assert backend.add_chord_parts(chord, [ChordPart("t", 0, "SUCCESS", 1)], b"body", lease=0.0)
+        progress = backend.add_chord_parts(chord, [ChordPart("t", 0, "SUCCESS", 1)], b"body", lease=0.0)
+        assert progress is ChordProgress.COMPLETE
     found: list[str] = []
 
     def all_taken() -> bool:
