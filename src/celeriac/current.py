@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from celeriac.backend.base import ResultBackend
     from celeriac.config.settings import Settings
     from celeriac.serialization.serializers import SerializerRegistry
+    from celeriac.utils.clock import LamportClock
 
 
 T = TypeVar("T")
@@ -39,6 +40,9 @@ class AppLike(Protocol):
 
     @property
     def thread_oid(self) -> str: ...
+
+    @property
+    def clock(self) -> LamportClock: ...
 
     @property
     def serializers(self) -> SerializerRegistry: ...

@@ -10,31 +10,23 @@ from typing import Final
 #: Members of an app, and what there is instead.
 APP_MEMBERS: Final = {
     "amqp": "use app.queues, app.router and app.publisher",
-    "events": "this version sends no events",
     "log": "logging is set up by the worker",
     "control": "remote control (revoke, inspect, rate limits at run time) is not built yet",
     "pool": "sessions are kept per thread in app.sessions",
     "producer_pool": "sessions are kept per thread in app.sessions",
-    "connection": "use app.broker and app.sessions",
-    "connection_for_read": "use app.broker_for_read",
-    "connection_for_write": "use app.broker and app.sessions",
     "connection_or_acquire": "use app.broker and app.sessions",
     "producer_or_acquire": "use app.publisher",
     "setup_security": "messages cannot be signed in this version",
-    "clock": "this version sends no events",
 }
 
 #: Options of `app.Worker`, and what is missing.
 WORKER_OPTIONS: Final = {
     "autoscale": "autoscaling",
     "beat": "the embedded scheduler",
-    "events": "task events",
-    "heartbeat_interval": "event heartbeats",
     "pool_cls": "custom pools",
     "schedule_filename": "the embedded scheduler",
     "scheduler": "the embedded scheduler",
     "statedb": "the state file",
-    "task_events": "task events",
 }
 
 #: Settings that a worker cannot honour, and what is missing.
@@ -47,7 +39,6 @@ SETTINGS: Final = {
     "worker_deduplicate_successful_tasks": "skipping redelivered tasks that have succeeded",
     "worker_direct": "a queue of the worker's own",
     "worker_pool_restarts": "restarting the pool by remote control",
-    "worker_send_task_events": "task events",
     "worker_state_db": "keeping revoked tasks",
     "worker_timer": "custom timers",
     "security_certificate": "signed messages",

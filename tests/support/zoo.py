@@ -96,6 +96,14 @@ def _declare_quiet(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list 
             print(line)  # noqa: T201 - printing is what this task is for
         return count
 
+    @app.task(name="tell", bind=True)
+    def tell(self: Any, percent: int) -> None:
+        self.send_event("task-progress", percent=percent)
+
+    @app.task(name="unreported", send_events=False)
+    def unreported() -> str:
+        return "unreported"
+
     def work(self: Any, seconds: float = 0.0, gate: str | None = None, then: str | None = None) -> str:
         request = self.request
         ledger.write("start", id=request.id, key=then, retries=request.retries)

@@ -62,7 +62,8 @@ class Celery(Declaring):
         loader: ``app`` reads the module named by ``CELERY_CONFIG_MODULE`` when nothing else is configured;
             ``default`` also looks for ``celeriacconfig`` and ``celeryconfig``.
         backend: The setting ``result_backend``.
-        amqp, events, log, control: Not supported; must be None.
+        events: Class of `events`, or its dotted path; None is `celeriac.app.events.Events`.
+        amqp, log, control: Not supported; must be None.
         set_as_current: Make it the current app of this thread.
         tasks: A `TaskRegistry`, its class, or a mapping of tasks by name.
         broker: The setting ``broker_url``.
@@ -104,7 +105,7 @@ class Celery(Declaring):
         config_source_silent: bool = False,
         **kwargs: Any,
     ) -> None:
-        for name, given in (("amqp", amqp), ("events", events), ("log", log), ("control", control)):
+        for name, given in (("amqp", amqp), ("log", log), ("control", control)):
             if given is not None:
                 raise ImproperlyConfigured(f"Celery({name}={given!r}) is not supported: {unbuilt.APP_MEMBERS[name]}")
         for name in kwargs.keys() - OPTIONS.keys():
@@ -118,6 +119,7 @@ class Celery(Declaring):
         self.finalized = False
         self._task_cls = task_cls or self.task_cls
         self._tasks = make_registry(tasks)
+        self._events_cls = events
         self._pending: dict[str, Any] = {}
         self._copied: set[str] = set()
         self._warned: set[str] = set()

@@ -15,7 +15,7 @@ from celeriac.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from celeriac.app.sessions import Sessions
     from celeriac.broker.topology import Queue
@@ -71,9 +71,17 @@ class Publisher:
         sessions: Sessions by thread.
         timeout: Seconds for one publish, everything included (``broker_publish_timeout``).
         policy: The app's retry policy; None does not retry.
+        announce: Makes the message that tells of others, which goes with them; None, or None from it, is no such one.
     """
 
-    def __init__(self, sessions: Sessions, timeout: float, policy: RetryPolicy | None) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        timeout: float,
+        policy: RetryPolicy | None,
+        announce: Callable[[Sequence[Publication]], Publication | None] | None = None,
+    ) -> None:
+        self._announce = announce
         self.sessions = sessions
         self.timeout = timeout
         self.policy = policy
@@ -122,6 +130,8 @@ class Publisher:
         """
         limit = self.timeout if timeout is None else timeout
         deadline = time.monotonic() + limit
+        if self._announce is not None and (announcement := self._announce(publications)) is not None:
+            publications = (*publications, announcement)
         try:
             session = self.sessions.get(limit)
             if declare:

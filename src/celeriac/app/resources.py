@@ -5,7 +5,6 @@ Each is made at its first use and made again after a setting has changed.
 
 from __future__ import annotations
 
-import warnings
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,12 +14,15 @@ from celeriac.app.publisher import Publisher, RetryPolicy
 from celeriac.app.queues import Queues
 from celeriac.app.routing import Router
 from celeriac.backend.notifier import stop_lingering
-from celeriac.exceptions import NotConfigured
+from celeriac.utils.clock import LamportClock
+from celeriac.utils.imports import symbol_by_name
 from celeriac.utils.time import get_timezone
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from celeriac.app.connection import Connection
+    from celeriac.app.events import Events
     from celeriac.app.registry import TaskRegistry
     from celeriac.app.sessions import Sessions
     from celeriac.backend.base import ResultBackend
@@ -55,6 +57,7 @@ class Resources:
     conf: Settings
     lock: Any
     sessions: Sessions
+    _events_cls: Any
     _tasks: TaskRegistry
 
     def _settings_changed(self, **changes: Any) -> None:
@@ -111,14 +114,49 @@ class Resources:
     def publisher(self) -> Publisher:
         """What publishes its messages."""
         conf = self.conf
-        if conf.task_send_sent_event:
-            warnings.warn(
-                "task_send_sent_event is on, but this version sends no events: turn it off",
-                NotConfigured,
-                stacklevel=2,
-            )
         policy = RetryPolicy.from_mapping(conf.task_publish_retry_policy or {}) if conf.task_publish_retry else None
-        return Publisher(self.sessions, conf.broker_publish_timeout, policy)
+        announce = self.events.sent if conf.task_send_sent_event else None
+        return Publisher(self.sessions, conf.broker_publish_timeout, policy, announce)
+
+    @made_once
+    def events(self) -> Events:
+        """Events of workers and tasks: receivers, dispatchers, states."""
+        from celeriac.app.events import Events
+
+        cls: Any = Events if self._events_cls is None else symbol_by_name(self._events_cls)
+        return cast("Events", cls(self))
+
+    @made_once
+    def clock(self) -> LamportClock:
+        """The logical clock of this process, which events carry."""
+        return LamportClock()
+
+    def connection_for_read(self, url: str | None = None) -> Connection:
+        """A connection of its own to the broker that workers fetch from.
+
+        Args:
+            url: Another broker; None is ``broker_read_url``.
+        """
+        return self._connect(self.broker_for_read, url)
+
+    def connection_for_write(self, url: str | None = None) -> Connection:
+        """A connection of its own to the broker that calls are published to.
+
+        Args:
+            url: Another broker; None is ``broker_write_url``.
+        """
+        return self._connect(self.broker, url)
+
+    connection = connection_for_write
+
+    def _connect(self, broker: Broker, url: str | None) -> Connection:
+        from celeriac.app.connection import Connection
+
+        if url is not None:
+            from celeriac.app.connections import make_broker
+
+            broker = make_broker(self.conf, url, self.name)
+        return Connection(broker)
 
     @made_once
     def always_eager(self) -> bool:

@@ -529,12 +529,20 @@ class Task(Generic[P, R]):
     def send_event(
         self, type: str, retry: bool = True, retry_policy: Mapping[str, Any] | None = None, **fields: Any
     ) -> None:
-        """Not built yet: this version sends no events.
+        """Send an event about the running task, such as ``task-progress``; whoever listens to events gets it.
+
+        Args:
+            type: Its type; the part after ``task-`` becomes the state of the task for those who watch.
+            retry: Try again when the broker cannot be reached.
+            retry_policy: Replaces ``task_publish_retry_policy``.
+            **fields: Fields of the event, besides the id of the task.
 
         Raises:
-            NotImplementedError: Always.
+            OperationalError: The broker did not take it in time.
         """
-        raise NotImplementedError(f"Task {self.name}: send_event({type!r}): events are not built yet; log it instead")
+        request = self.request
+        with self.app.events.default_dispatcher(request.hostname) as dispatcher:
+            dispatcher.send(type, uuid=request.id, retry=retry, retry_policy=retry_policy, **fields)
 
     def replace(self, sig: Any) -> Any:
         """Let another task, or a workflow, finish the work of the running task, under its id.

@@ -69,6 +69,8 @@ class BrokerCapabilities:
         name: The URL scheme it is known by.
         fanout: It can deliver one message to many subscribers.
         priorities: It orders messages by priority.
+        fanout_by_key: Consumers of a fanout exchange get only what the routing key of their binding matches, and a
+            message that nobody is there for is gone.
         exchanges: It routes through named exchanges.
         in_process: Its messages are visible to this process only.
         delay_resolution: Seconds of precision of a delay kept by the broker; the worker holds the rest.
@@ -79,6 +81,7 @@ class BrokerCapabilities:
 
     name: str
     fanout: bool = False
+    fanout_by_key: bool = False
     priorities: bool = True
     exchanges: bool = True
     in_process: bool = False
@@ -142,7 +145,10 @@ class BrokerSession(Protocol):
     session_id: int
 
     def declare(self, queues: Sequence[Queue]) -> None:
-        """Make sure queues, their exchanges and bindings exist."""
+        """Make sure queues, their exchanges and bindings exist.
+
+        A queue without a name stands for its exchanges alone.
+        """
         ...
 
     def publish_many(self, items: Sequence[Publication], *, timeout: float | None = None) -> None:

@@ -83,7 +83,9 @@ def check_queue(queue: Queue, driver: str) -> Lifetime:
 
 
 def binding_rows(queue: Queue) -> list[BindingRow]:
-    """The bindings of a queue as rows."""
+    """The bindings of a queue as rows; a queue without a name stands for its exchanges, which are kept nowhere."""
+    if not queue.name:
+        return []
     return [
         BindingRow(bound.exchange.name, str(bound.exchange.type), bound.routing_key, queue.name)
         for bound in queue.all_bindings

@@ -104,6 +104,8 @@ class MemoryStore:
         return state
 
     def declare(self, queue: Queue, lifetime: Lifetime) -> None:
+        if not queue.name:
+            return
         state = self.queue(queue.name)
         state.lifetime, state.used_at = lifetime, self.clock()
         for row in binding_rows(queue):

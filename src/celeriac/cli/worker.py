@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from celeriac.cli.options import F
     from celeriac.cli.state import State
 
-WORK, QUEUES, LIMITS, BEAT = "Work", "Queues", "Limits", "Periodic tasks"
+WORK, QUEUES, LIMITS, EVENTS, BEAT = "Work", "Queues", "Limits", "Events", "Periodic tasks"
 
 
 class Concurrency(ParamType):
@@ -128,12 +128,14 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 @option("-s", "--schedule-filename", "--schedule", metavar="PATH|URL", section=BEAT,
         help="Where the schedule is kept, as for `celeriac beat`.")  # fmt: skip
 @option("--scheduler", metavar="CLASS", section=BEAT, help="Class of the scheduler. Default: beat_scheduler.")
+@option("-E", "--task-events", "--events", is_flag=True, default=None, section=EVENTS,
+        help="Send events about tasks, for monitors. Default: worker_send_task_events.")  # fmt: skip
+@option("--heartbeat-interval", type=click.FloatRange(0, min_open=True), metavar="SECONDS", section=EVENTS,
+        help="Time between two events that say the worker is there. Default: 10.")  # fmt: skip
+@option("--without-heartbeat", is_flag=True, section=EVENTS, help="Send no such events.")
 @daemon_options("worker")
 @nothing_to_turn_off("--without-gossip", "gossip between workers")
 @nothing_to_turn_off("--without-mingle", "synchronisation between workers")
-@nothing_to_turn_off("--without-heartbeat", "event heartbeat")
-@not_built("-E", "--task-events", "--events", what="task events are", is_flag=True)
-@not_built("--heartbeat-interval", what="event heartbeats are")
 @not_built("-S", "--statedb", what="the state file is")
 @not_built("--autoscale", what="autoscaling is")
 @click.argument("settings", nargs=-1, metavar="[-- SETTING=VALUE]...")

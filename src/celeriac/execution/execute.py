@@ -117,11 +117,16 @@ class Executor:
             return self._refuse(job, exc)
         if chords.ONCE in job.headers and not self._may_begin(job):
             return Outcome(job.seq, IGNORED, 0.0)
+        if job.events:
+            self.results.event("task-started", {"uuid": run.request.id})
         token = push_task(run.task, run.request)
         try:
             self._run(run)
         finally:
             pop_task(token)
+        if job.events:
+            for type_, fields in ending_events(run):
+                self.results.event(type_, fields)
         return Outcome(job.seq, run.kind, run.runtime, _detail(run))
 
     def _may_begin(self, job: Job) -> bool:
@@ -520,6 +525,25 @@ def record_unrun(app: AppLike, message: Message, state: str, exc: BaseException)
     if records:
         store_records(app.backend, records)
     chords.record_parts(parts)
+
+
+def ending_events(run: Execution) -> list[tuple[str, dict[str, Any]]]:
+    """What those who listen to events are told of how a run ended: types and fields."""
+    kind, task_id = run.kind, run.request.id
+    if kind == SUCCEEDED:
+        text = saferepr(run.value, run.task.plan.resultrepr_maxsize)
+        return [("task-succeeded", {"uuid": task_id, "result": text, "runtime": run.runtime})]
+    failure = {"uuid": task_id, "exception": _detail(run), "traceback": run.traceback}
+    if kind == RETRIED:
+        if run.value.exc is not None:
+            failure["exception"] = saferepr(run.value.exc)
+        return [("task-retried", failure)]
+    found: list[tuple[str, dict[str, Any]]] = []
+    if kind in (REQUEUED, REJECTED):
+        found.append(("task-rejected", {"uuid": task_id, "requeue": kind == REQUEUED}))
+    if kind in (FAILED, REJECTED):
+        found.append(("task-failed", failure))
+    return found
 
 
 #: Headers of protocol 2 and what brokers add; all others are the user's own.

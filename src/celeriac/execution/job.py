@@ -40,6 +40,7 @@ class Job:
         soft_limit: Soft time limit in seconds, or None.
         hard_limit: Hard time limit in seconds, or None.
         announce: Report when it begins, not only when it ends.
+        events: Report what becomes of it, for those who listen to events.
     """
 
     seq: int
@@ -52,6 +53,7 @@ class Job:
     soft_limit: float | None = None
     hard_limit: float | None = None
     announce: bool = False
+    events: bool = False
 
     def pack(self) -> tuple[Any, ...]:
         """Fields in order; ``Job(*packed)`` is the way back."""
@@ -66,6 +68,7 @@ class Job:
             self.soft_limit,
             self.hard_limit,
             self.announce,
+            self.events,
         )
 
 

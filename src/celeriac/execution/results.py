@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from celeriac import states
 from celeriac.exceptions import EncodeError, OperationalError
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Type of an event, Unix time, fields.
+ReportedEvent: TypeAlias = tuple[str, float, dict[str, Any]]
 #: Seconds a finished task may wait for others before it is stored and reported.
 MAX_DELAY = 0.005
 #: A batch this long is stored at once.
@@ -41,6 +43,7 @@ class ResultBuffer:
         send: Takes a batch of outcomes to the coordinator.
         stop_waiting: Says that the worker is going away: stop retrying a store that is down.
         join: Takes the ends of tasks in chords, and ``stop_waiting``.
+        report: Takes events about tasks, before the outcomes of these: types, Unix times and fields; None wants none.
     """
 
     def __init__(
@@ -49,13 +52,16 @@ class ResultBuffer:
         stop_waiting: Callable[[], bool] = lambda: False,
         *,
         join: Callable[[list[EndedPart], Callable[[], bool]], None],
+        report: Callable[[list[ReportedEvent]], None] | None = None,
     ) -> None:
+        self._report = report
         self._send = send
         self._join = join
         self._stop_waiting = stop_waiting
         # Deques, because the side thread takes from them while the main thread appends.
         self._records: deque[tuple[ResultBackend, ResultRecord]] = deque()
         self._parts: deque[EndedPart] = deque()
+        self._events: deque[ReportedEvent] = deque()
         self._outcomes: deque[Outcome] = deque()
         self._lock = threading.Lock()
         self._armed = threading.Event()
@@ -68,6 +74,13 @@ class ResultBuffer:
     def end_part(self, part: EndedPart) -> None:
         """Queue the end of a task that is in the header of a chord; it is recorded after its result is stored."""
         self._parts.append(part)
+
+    def event(self, type_: str, fields: dict[str, Any]) -> None:
+        """Queue an event about a task; one that ends it, after its record was queued."""
+        if self._report is not None:
+            self._events.append((type_, time.time(), fields))
+            if not self._armed.is_set():
+                self._arm()
 
     def finish(self, outcome: Outcome, *, more: bool) -> None:
         """Queue the outcome of a finished job.
@@ -86,7 +99,8 @@ class ResultBuffer:
         """Store what is queued, then report it. Returns when both are done."""
         with self._lock:
             self._armed.clear()
-            # Outcomes first: the record of each one taken here was queued before it.
+            # Outcomes and events first: the record of each one taken here was queued before it.
+            events = [self._events.popleft() for _ in range(len(self._events))]
             outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
             parts = [self._parts.popleft() for _ in range(len(self._parts))]
             records = [self._records.popleft() for _ in range(len(self._records))]
@@ -94,6 +108,8 @@ class ResultBuffer:
                 self._store(records)
             if parts:
                 self._join(parts, self._stop_waiting)
+            if events and self._report is not None:
+                self._report(events)
             if outcomes:
                 self._send(outcomes)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from celeriac.utils.dataclass import dataclass, field
 
@@ -50,6 +50,10 @@ class PoolListener(Protocol):
 
     def on_outcomes(self, slot: Slot, outcomes: Sequence[tuple[int, int, float, str | None]]) -> None:
         """Jobs ended: number, kind, runtime in seconds, detail."""
+        ...
+
+    def on_events(self, events: Sequence[tuple[str, float, dict[str, Any]]]) -> None:
+        """Jobs with ``events`` report: types, Unix times and fields. Comes before the outcomes of these jobs."""
         ...
 
     def on_slot_lost(

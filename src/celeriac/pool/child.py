@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from celeriac.current import AppLike
     from celeriac.execution.job import Job, Outcome
+    from celeriac.execution.results import ReportedEvent
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ logger = logging.getLogger(__name__)
 READY = 0
 BEGUN = 1
 OUTCOMES = 2
+EVENTS = 3
 
 #: Exit statuses.
 EXIT_OK = 0
@@ -113,7 +115,7 @@ class Child:
 
     def _work(self) -> None:
         """Take, execute, report; flush whenever nothing is next."""
-        results = ResultBuffer(self._report, lambda: self._abandoned, join=record_parts)
+        results = ResultBuffer(self._report, lambda: self._abandoned, join=record_parts, report=self._report_events)
         try:
             self._work_until_closed(results)
         except Closed as exc:
@@ -193,6 +195,9 @@ class Child:
     def _report(self, outcomes: list[Outcome]) -> None:
         rss = rss_kib() if self._report_memory else 0
         self._send(OUTCOMES, ([(o.seq, o.kind, o.runtime, o.detail) for o in outcomes], rss))
+
+    def _report_events(self, events: list[ReportedEvent]) -> None:
+        self._send(EVENTS, events)
 
     def _send(self, kind: int, value: Any) -> None:
         with self._send_lock:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from celeriac.current import AppLike
     from celeriac.execution.job import Job, Outcome
+    from celeriac.execution.results import ReportedEvent
     from celeriac.pool.base import PoolListener
 
 
@@ -59,7 +60,7 @@ class LocalPool:
 
     def run(self) -> None:
         """Work in the calling thread until `stop`."""
-        results = ResultBuffer(self._report, lambda: self._closed, join=record_parts)
+        results = ResultBuffer(self._report, lambda: self._closed, join=record_parts, report=self._report_events)
         executor = Executor(self._app, self._hostname, results)
         signals.worker_process_init.send(sender=self._hostname)
         job: Job | None = None
@@ -99,6 +100,9 @@ class LocalPool:
 
     def _report(self, outcomes: list[Outcome]) -> None:
         self._post(self._on_outcomes, [(o.seq, o.kind, o.runtime, o.detail) for o in outcomes])
+
+    def _report_events(self, events: list[ReportedEvent]) -> None:
+        self._post(self._listener.on_events, events)
 
     def _post(self, function: Any, *args: Any) -> None:
         try:

@@ -14,7 +14,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from celeriac.pool.base import Slot
-from celeriac.pool.child import BEGUN, EXIT_INIT_FAILED, OUTCOMES, READY
+from celeriac.pool.child import BEGUN, EVENTS, EXIT_INIT_FAILED, OUTCOMES, READY
 from celeriac.pool.frames import FrameParser, encode_frame
 from celeriac.pool.inbox import PERMIT
 from celeriac.pool.spawner import EXITED, FAILED, REPORT, REQUEST, SPAWNED
@@ -320,15 +320,21 @@ class ProcessPool:
             self._loop.remove_reader(slot.sock)
             return False
         for kind, value in slot.parser.feed(data):
-            if kind == OUTCOMES:
-                self._on_outcomes(slot, *value)
-            elif kind == BEGUN:
-                self._listener.on_begun(slot, *value)
-            elif kind == READY:
-                slot.ready = not slot.retiring
-                slot.pid = value
-                self._listener.on_slot_ready(slot)
+            self._take_in(slot, kind, value)
         return True
+
+    def _take_in(self, slot: ChildSlot, kind: int, value: Any) -> None:
+        """One frame of a child."""
+        if kind == OUTCOMES:
+            self._on_outcomes(slot, *value)
+        elif kind == EVENTS:
+            self._listener.on_events(value)
+        elif kind == BEGUN:
+            self._listener.on_begun(slot, *value)
+        elif kind == READY:
+            slot.ready = not slot.retiring
+            slot.pid = value
+            self._listener.on_slot_ready(slot)
 
     def _on_outcomes(self, slot: ChildSlot, outcomes: list[Any], rss: int) -> None:
         for outcome in outcomes:

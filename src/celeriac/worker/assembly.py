@@ -19,6 +19,7 @@ from celeriac.pool.spawner import fork_spawner
 from celeriac.utils.dataclass import dataclass
 from celeriac.utils.nodenames import default_nodename, host_format, node_format
 from celeriac.worker.banner import render_banner
+from celeriac.worker.reporting import EventOptions
 from celeriac.worker.unsupported import warn_of_unsupported
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("celeriac.worker")
 
 POOLS = ("prefork", "processes", "threads", "solo")
+#: Seconds between two heartbeat events, and what they are in Celery.
+HEARTBEAT, CELERY_HEARTBEAT = 10.0, 2.0
 _PLANNED_POOLS = ("eventlet", "gevent", "asyncio", "custom")
 
 
@@ -52,6 +55,9 @@ class WorkerOptions:
         soft_time_limit: Soft limit in seconds.
         max_tasks_per_child: Tasks after which a child is replaced.
         max_memory_per_child: Resident KiB after which a child is replaced.
+        task_events: Send events about tasks; None is ``worker_send_task_events``.
+        heartbeat_interval: Seconds between two heartbeat events; None is 10, or 2 with ``celery_defaults``.
+        without_heartbeat: Send no heartbeat events, nor that the worker comes and goes.
         purge: Empty the queues before consuming.
         quiet: Print no banner.
         no_color: Never colour.
@@ -70,6 +76,9 @@ class WorkerOptions:
     soft_time_limit: float | None = None
     max_tasks_per_child: int | None = None
     max_memory_per_child: int | None = None
+    task_events: bool | None = None
+    heartbeat_interval: float | None = None
+    without_heartbeat: bool = False
     purge: bool = False
     quiet: bool = False
     no_color: bool = False
@@ -111,6 +120,19 @@ class Worker:
             raise ImproperlyConfigured(
                 f"worker_concurrency is {wanted!r}: give a number of tasks to run at once, or 'auto'"
             ) from None
+
+    def event_options(self) -> EventOptions:
+        """Which events it sends."""
+        conf, options = self.app.conf, self.options
+        interval = options.heartbeat_interval
+        if interval is None:
+            interval = CELERY_HEARTBEAT if conf.celery_defaults else HEARTBEAT
+        given = options.task_events
+        return EventOptions(
+            self.hostname,
+            task_events=bool(conf.worker_send_task_events) if given is None else given,
+            heartbeat_interval=0.0 if options.without_heartbeat else interval,
+        )
 
     # -- start --------------------------------------------------------------------------------------------------
 
@@ -215,7 +237,7 @@ class Worker:
                 transport=self.app.broker_for_read.url,
                 results=self.app.backend.url,
                 concurrency=pool,
-                events="OFF (task events are not built yet)",
+                events="ON" if self.event_options().task_events else "OFF (enable -E to monitor tasks in this worker)",
                 queues=queues,
                 tasks=names if level in ("INFO", "DEBUG") else (),
             ),

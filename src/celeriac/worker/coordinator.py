@@ -10,7 +10,7 @@ import functools
 import logging
 import signal
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celeriac import signals, states
 from celeriac.exceptions import (
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from celeriac.worker.failures import FailureReporter
     from celeriac.worker.intake import Intake
     from celeriac.worker.ledger import Entry
+    from celeriac.worker.reporting import EventReporter
 
 logger = logging.getLogger("celeriac.worker.strategy")
 log = logging.getLogger("celeriac.worker")
@@ -89,6 +90,7 @@ class Coordinator:
         intake: Judge of deliveries.
         make_broker_thread: Makes the broker thread, given this listener and the loop.
         make_reporter: Makes the failure reporter, given the loop.
+        events: Tells those who listen to events.
         on_ready: Called once the broker is connected for the first time.
     """
 
@@ -99,6 +101,7 @@ class Coordinator:
         intake: Intake,
         make_broker_thread: Callable[[Coordinator, asyncio.AbstractEventLoop], BrokerThread],
         make_reporter: Callable[[asyncio.AbstractEventLoop], FailureReporter],
+        events: EventReporter,
         on_ready: Callable[[], None],
     ) -> None:
         self._options = options
@@ -106,6 +109,7 @@ class Coordinator:
         self._intake = intake
         self._make_broker_thread = make_broker_thread
         self._make_reporter = make_reporter
+        self.events = events
         self._on_ready = on_ready
         self._ledger = Ledger()
         self._estimates = Estimates()
@@ -143,11 +147,12 @@ class Coordinator:
         self._stage_changed, self._drained = asyncio.Event(), asyncio.Event()
         self._broker = self._make_broker_thread(self, self._loop)
         self._reporter = self._make_reporter(self._loop)
-        self._aside = SetAside(self, self._intake, self._broker, self._reporter)
+        self._aside = SetAside(self, self._intake, self._broker, self._reporter, self.events)
         self._time_limits = TimeLimits(self._pool, self._loop)
         self._adjust_prefetch()
         await self._pool.start(self)
         self._broker.start()
+        self.events.start(self._loop, lambda: sum(min(len(s.assigned), s.capacity) for s in self._pool.slots))
         self._reporter.watch_chords(self._options.chord_interval)
         self.started = True
         await self._stage_changed.wait()
@@ -232,6 +237,7 @@ class Coordinator:
                 self._reporter.store(entry.delivery.message, states.RETRY, cancelled, lambda: None)
             self._ledger.remove(entry)
         await asyncio.to_thread(self._reporter.stop)
+        await asyncio.to_thread(self.events.stop)
         # Settlements that the reporter asked for on its way out.
         await asyncio.sleep(0)
         self._broker.stop()
@@ -330,11 +336,13 @@ class Coordinator:
             entry = judged.entry
             if judged.verdict is Verdict.RUN and entry is not None:
                 self._ledger.add(entry)
+                self.events.received(entry)
                 ready.append(entry)
                 if info:
                     logger.info("Task %s[%s] received", entry.name, entry.task_id)
             elif judged.verdict is Verdict.HOLD and entry is not None:
                 self._ledger.add(entry)
+                self.events.received(entry)
                 self._holding.hold(entry, judged.until)
             elif judged.verdict is Verdict.DEFER:
                 deferred.append((delivery, judged.until))
@@ -395,6 +403,9 @@ class Coordinator:
             entry.began_at = at
             self._time_limits.start(entry)
 
+    def on_events(self, events: Sequence[tuple[str, float, dict[str, Any]]]) -> None:
+        self.events.relay(events)
+
     def on_outcomes(self, slot: Slot, outcomes: Sequence[tuple[int, int, float, str | None]]) -> None:
         """Jobs ended: settle them, and send what comes next."""
         ledger, learn, finished = self._ledger, self._estimates.learn, self._dispatcher.finished
@@ -413,6 +424,7 @@ class Coordinator:
             else:
                 self._settle(entry, kind, detail)
         self._broker.finished += len(outcomes)
+        self.events.processed += len(outcomes)
         self._broker.post("ack", acks)
         self._adjust_prefetch()
         self._dispatcher.pump()
@@ -429,6 +441,7 @@ class Coordinator:
             reason = f"{KIND_NAMES[kind]}: {detail}"[:MAX_REASON]
             dead = functools.partial(self._broker.post_now, "dead_letter", (delivery, reason))
             if kind == REFUSED:
+                self.events.rejected(delivery.message.headers, requeue=False)
                 signals.task_rejected.send(sender=self, message=delivery.message, exc=DecodeError(detail))
             dead()
         elif action is Action.ACK and entry.orphaned:
@@ -477,6 +490,7 @@ class Coordinator:
         detail = f"{type(exc).__name__}: {exc}"
         if is_final(entry.plan, kind, action):
             logger.error("Task %s[%s] raised unexpected: %r", entry.name, entry.task_id, exc)
+            self.events.failed(entry.job.headers, exc)
             self._reporter.fail(entry.job, exc, functools.partial(self._settle_lost, entry, kind, detail))
         else:
             logger.warning(

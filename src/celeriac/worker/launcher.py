@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["make_worker"]
 
 #: Options that turn off what is not there.
-_NOTHING_TO_TURN_OFF: Final = frozenset({"without_gossip", "without_mingle", "without_heartbeat"})
+_NOTHING_TO_TURN_OFF: Final = frozenset({"without_gossip", "without_mingle"})
 _LISTS: Final = frozenset({"queues", "exclude_queues", "include"})
 
 
@@ -33,6 +33,8 @@ def make_worker(app: Celery, options: dict[str, Any]) -> Worker:
     for name, what in unbuilt.WORKER_OPTIONS.items():
         if given.pop(name, None):
             raise ImproperlyConfigured(f"app.Worker({name}={options[name]!r}): not built yet: {what}; leave it out")
+    if "events" in given:
+        given["task_events"] = given.pop("events")
     if given.pop("disable_prefetch", False):
         app.conf.worker_disable_prefetch = True
     for name in _LISTS & given.keys():

@@ -12,6 +12,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+from celeriac.events.publisher import EventPublisher
 from celeriac.exceptions import WorkerShutdown
 from celeriac.platform import signals as os_signals
 from celeriac.pool.local import LocalPool
@@ -20,6 +21,7 @@ from celeriac.worker.broker_thread import BrokerThread, ConnectionPolicy
 from celeriac.worker.coordinator import Coordinator, CoordinatorOptions
 from celeriac.worker.failures import FailureReporter
 from celeriac.worker.intake import Intake
+from celeriac.worker.reporting import EventReporter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,6 +104,7 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
         ),
         lambda listener, loop: BrokerThread(broker, queues, listener, loop, policy),
         lambda loop: FailureReporter(app, worker.hostname, loop),
+        EventReporter(worker.event_options(), EventPublisher(app, worker.hostname), app.clock),
         worker.announce_ready,
     )
 

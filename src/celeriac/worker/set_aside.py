@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from celeriac.worker.broker_thread import BrokerThread
     from celeriac.worker.failures import FailureReporter
     from celeriac.worker.intake import Intake, Judged
+    from celeriac.worker.reporting import EventReporter
 
 logger = logging.getLogger("celeriac.worker.strategy")
 
@@ -32,9 +33,18 @@ class SetAside:
         intake: Judge of deliveries.
         broker: The broker thread.
         reporter: Records failures.
+        events: Tells those who listen.
     """
 
-    def __init__(self, sender: object, intake: Intake, broker: BrokerThread, reporter: FailureReporter) -> None:
+    def __init__(
+        self,
+        sender: object,
+        intake: Intake,
+        broker: BrokerThread,
+        reporter: FailureReporter,
+        events: EventReporter,
+    ) -> None:
+        self._events = events
         self._sender = sender
         self._intake = intake
         self._broker = broker
@@ -50,6 +60,7 @@ class SetAside:
             signals.task_revoked.send(
                 sender=self._sender, request=delivery, terminated=False, signum=None, expired=True
             )
+            self._events.revoked(message.headers, expired=True)
             acknowledge = functools.partial(self._broker.post_now, "ack", delivery)
             self._reporter.store(message, states.REVOKED, TaskRevokedError("expired"), acknowledge)
             return
@@ -57,16 +68,19 @@ class SetAside:
         bury = functools.partial(self._broker.post_now, "dead_letter", (delivery, f"{verdict.value}: {reason}"))
         if verdict is Verdict.UNKNOWN:
             exc = NotRegistered(name)
+            self._events.failed(message.headers, exc)
             signals.task_unknown.send(sender=self._sender, name=name, id=task_id, message=message, exc=exc)
             self._reporter.store(message, states.FAILURE, exc, bury)
         elif verdict is Verdict.EXHAUSTED:
             self._give_up(delivery, WorkerLostError(reason), bury)
         else:
             signals.task_rejected.send(sender=self._sender, message=message, exc=InvalidTaskError(reason))
+            self._events.rejected(message.headers, requeue=False)
             bury()
 
     def _give_up(self, delivery: Delivery, exc: Exception, then: Callable[[], None]) -> None:
         """Fail a task that was delivered too often, with its handlers and errbacks."""
+        self._events.failed(delivery.message.headers, exc)
         # Judged again as a first delivery: all that is wanted is its job.
         delivery.deliveries = 1
         delivery.message.headers.pop("eta", None)

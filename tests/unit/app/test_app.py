@@ -13,7 +13,7 @@ from celeriac import Celery, Task, current_app, current_task, shared_task, signa
 from celeriac.app.made_once import made_once
 from celeriac.app.registry import TaskRegistry
 from celeriac.backend.base import ResultRecord
-from celeriac.exceptions import DuplicateTaskNameWarning, ImproperlyConfigured, NotConfigured, NotRegistered
+from celeriac.exceptions import DuplicateTaskNameWarning, ImproperlyConfigured, NotRegistered
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -357,17 +357,11 @@ def test_unsupported_constructor_arguments_are_named() -> None:
         Celery(loader="mod:Loader", set_as_current=False)
 
 
-@pytest.mark.parametrize("name", ["control", "events", "amqp"])
+@pytest.mark.parametrize("name", ["control", "amqp"])
 def test_parts_that_are_not_there_say_so(app: Celery, name: str) -> None:
     with pytest.raises(NotImplementedError, match=name):
         getattr(app, name)
     assert not hasattr(app, name)
-
-
-def test_events_that_would_not_be_sent_are_pointed_out(app: Celery) -> None:
-    app.conf.task_send_sent_event = True
-    with pytest.warns(NotConfigured, match="task_send_sent_event"):
-        _ = app.publisher
 
 
 def test_configuration_is_read_late(app: Celery) -> None:

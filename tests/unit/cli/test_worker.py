@@ -113,9 +113,6 @@ def test_disable_prefetch_and_start_method_are_settings(cli: Cli, app: Celery) -
 @pytest.mark.parametrize(
     "argv",
     [
-        ["-E"],
-        ["--task-events"],
-        ["--heartbeat-interval", "3"],
         ["-S", "state"],
         ["--autoscale", "3,1"],
         ["-P", "eventlet"],
@@ -129,8 +126,15 @@ def test_option_that_is_not_built_is_refused(
     assert "not built yet" in err
 
 
+@pytest.mark.parametrize("flag", ["-E", "--task-events", "--events"])
+def test_events_are_options(cli: Cli, app: Celery, started: list[WorkerOptions], flag: str) -> None:
+    assert cli("worker", flag, "--heartbeat-interval", "3", "--without-heartbeat", app=app)[0] == 7
+    (options,) = started
+    assert (options.task_events, options.heartbeat_interval, options.without_heartbeat) == (True, 3.0, True)
+
+
 def test_turning_off_what_is_not_there_is_accepted(cli: Cli, app: Celery) -> None:
-    assert cli("worker", "--without-gossip", "--without-mingle", "--without-heartbeat", "-Ofair", app=app)[0] == 7
+    assert cli("worker", "--without-gossip", "--without-mingle", "-Ofair", app=app)[0] == 7
 
 
 @pytest.mark.parametrize("argv", [["-c", "x"], ["--time-limit", "0"], ["-l", "loud"], ["-f", "%z.log"], ["--nope"]])

@@ -8,10 +8,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from celeriac import Celery
+from celeriac.events.publisher import EventPublisher
 from celeriac.message import Delivery, Message
 from celeriac.pool.base import Slot
 from celeriac.worker.coordinator import Coordinator, CoordinatorOptions
 from celeriac.worker.intake import Intake
+from celeriac.worker.reporting import EventOptions, EventReporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -75,6 +77,7 @@ def play(scenario: Callable[[NotedBroker, Coordinator], None]) -> None:
         Intake(app),
         lambda listener, loop: NotedBroker(listener, whole),  # type: ignore[arg-type, return-value]
         lambda loop: SimpleNamespace(stop=lambda: None, watch_chords=lambda interval: None),  # type: ignore[arg-type, return-value]
+        EventReporter(EventOptions("unit@host", heartbeat_interval=0.0), EventPublisher(app, "unit@host"), app.clock),
         lambda: None,
     )
     asyncio.run(coordinator.run())

@@ -29,14 +29,14 @@ def test_work_controller_is_another_name_for_it(app: Celery) -> None:
     assert app.WorkController(pool="solo", include=["a"]).options.include == ["a"]
 
 
-@pytest.mark.parametrize("options", [{"autoscale": "3,1"}, {"beat": True}, {"task_events": True}, {"statedb": "x"}])
+@pytest.mark.parametrize("options", [{"autoscale": "3,1"}, {"beat": True}, {"statedb": "x"}])
 def test_options_that_are_not_built_are_refused(app: Celery, options: dict[str, Any]) -> None:
     with pytest.raises(ImproperlyConfigured, match=rf"{next(iter(options))}=.*not built yet"):
         app.Worker(**options)
 
 
 def test_options_that_are_not_built_may_be_off(app: Celery) -> None:
-    app.Worker(beat=False, autoscale=None, task_events=False)
+    app.Worker(beat=False, autoscale=None)
 
 
 def test_an_unknown_option_is_a_type_error(app: Celery) -> None:
@@ -49,7 +49,7 @@ def test_disable_prefetch_is_a_setting(app: Celery) -> None:
     assert app.conf.worker_disable_prefetch is True
 
 
-@pytest.mark.parametrize(("name", "text"), [("control", "remote control"), ("events", "events")])
+@pytest.mark.parametrize(("name", "text"), [("control", "remote control")])
 def test_parts_that_are_not_there_say_so(app: Celery, name: str, text: str) -> None:
     with pytest.raises(NotImplementedError, match=text):
         getattr(app, name)
@@ -62,9 +62,18 @@ def test_revoking_says_that_there_is_no_remote_control(app: Celery) -> None:
             revoke()
 
 
-def test_sending_an_event_says_that_there_are_none(app: Celery) -> None:
-    @app.task
-    def task() -> None: ...
+@pytest.mark.parametrize("name", ["task_events", "events"])
+def test_events_of_tasks_are_an_option(app: Celery, name: str) -> None:
+    assert app.Worker(**{name: True}).event_options().task_events
+    assert not app.Worker().event_options().task_events
+    app.conf.worker_send_task_events = True
+    assert app.Worker().event_options().task_events
+    assert not app.Worker(**{name: False}).event_options().task_events
 
-    with pytest.raises(NotImplementedError, match=r"send_event\('task-seen'\)"):
-        task.send_event("task-seen")
+
+def test_heartbeats_come_every_ten_seconds_unless_asked_otherwise(app: Celery) -> None:
+    assert app.Worker().event_options().heartbeat_interval == 10
+    assert app.Worker(heartbeat_interval=3).event_options().heartbeat_interval == 3
+    assert app.Worker(without_heartbeat=True).event_options().heartbeat_interval == 0
+    app.conf.celery_defaults = True
+    assert app.Worker().event_options().heartbeat_interval == 2

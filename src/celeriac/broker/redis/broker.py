@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from celeriac.broker.base import BrokerSession
 
-CAPABILITIES = BrokerCapabilities(name="redis", fanout=True, priorities=True, exchanges=True, resumable=True)
+CAPABILITIES = BrokerCapabilities(
+    name="redis", fanout=True, fanout_by_key=True, priorities=True, exchanges=True, resumable=True
+)
 
 #: Seconds for one operation other than publishing, unless ``socket_timeout`` says otherwise.
 DEFAULT_TIMEOUT = 10.0

@@ -98,7 +98,9 @@ class Publishing:
         if id(queue) in self._declared and not again:
             return []
         lifetime = check_queue(queue, "redis")
-        if lifetime.message_ttl is not None and id(queue) not in self._declared:
+        # What comes from a fanout exchange waits in no list.
+        listed = not queue.all_bindings or any(bound.exchange.type != "fanout" for bound in queue.all_bindings)
+        if lifetime.message_ttl is not None and listed and id(queue) not in self._declared:
             logger.warning(
                 "Messages of queue %s wait for as long as it takes: Redis cannot expire one after its x-message-ttl of "
                 "%g s; give the tasks themselves an expiry (the option expires)",
@@ -113,6 +115,9 @@ class Publishing:
             exchange, kind = bound.exchange.name, str(bound.exchange.type)
             self._types[exchange] = kind
             if queue.no_declare:
+                continue
+            if not queue.name:
+                commands.append(pack_command(("HSET", layout.exchanges, exchange, kind)))
                 continue
             member = layout.binding(bound.routing_key, queue.name, topic=kind == "topic")
             commands.append(pack_command(("SADD", layout.bindings(exchange), member)))

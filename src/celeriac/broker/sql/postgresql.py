@@ -307,9 +307,8 @@ def ensure_schema(store: PostgreSQLStore) -> None:
 def _create(store: PostgreSQLStore) -> None:
     with store.transaction():
         store.query("SELECT pg_advisory_xact_lock(%s)", (_CREATION_LOCK,))
-        # Another process may have made them while this one waited for the lock.
-        if store.query("SELECT to_regclass('celeriac_meta') IS NOT NULL")[0][0]:
-            return
+        # Another session may have made them while this one waited for the lock. Whether it did cannot be asked here:
+        # the server answers out of a cache that it does not renew for a lock of this kind.
         for statement in (*create_statements(DIALECT), _STORAGE):
             store.execute(statement)
-        store.execute(STATEMENTS.set_version, (str(VERSION),))
+        store.execute(f"{STATEMENTS.set_version} ON CONFLICT DO NOTHING", (str(VERSION),))

@@ -471,6 +471,16 @@ class BrokerContract:
                 assert bodies(deliveries) == [b"news"]
                 session.ack_many(deliveries)
 
+    def test_a_queue_without_a_name_stands_for_its_exchange(self, subject: BrokerUnderTest) -> None:
+        exchange = Exchange(new_queue().name, "topic")
+        destination = Destination(exchange.name, "news.today", Queue("", exchange))
+        queue = new_queue(exchange=exchange, routing_key="news.#")
+        with subject.session() as publisher:
+            publisher.publish_many([Publication(new_message(b"nobody is there"), destination)])
+            with subject.session(queue) as session:
+                publisher.publish_many([Publication(new_message(b"somebody is"), destination)])
+                assert bodies(fetch_count(session, 1)) == [b"somebody is"]
+
     def test_a_queue_with_two_bindings_gets_one_copy(self, subject: BrokerUnderTest) -> None:
         exchange = Exchange(new_queue().name, "topic")
         queue = new_queue(bindings=(binding(exchange, "a.#"), binding(exchange, "#.b")))

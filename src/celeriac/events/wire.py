@@ -1,0 +1,139 @@
+"""Events on the wire, as Celery has them: fields, exchange, routing keys, one event or a list in a message.
+
+Observed on Celery 5.7: the exchange is a topic exchange, on Redis one of type fanout whose channels carry the routing
+key; a message with a list has the routing key ``task.multi``.  It sends nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from celeriac.broker.topology import Exchange, Queue
+from celeriac.message import Destination, Message, Publication
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from celeriac.broker.base import BrokerCapabilities
+    from celeriac.config import Settings
+    from celeriac.current import AppLike
+
+__all__ = ["Envelopes", "Event", "event_exchange", "routing_key_of", "utc_offset"]
+
+#: Routing key of a message that holds a list of events.
+MULTI: Final = "task.multi"
+_TRANSIENT: Final = 1
+
+
+def Event(
+    type: str, _fields: Mapping[str, Any] | None = None, *, timestamp: float | None = None, **fields: Any
+) -> dict[str, Any]:
+    """The part of an event that is not about its sender.
+
+    Args:
+        type: ``task-sent``, ``worker-heartbeat`` and so on.
+        _fields: Fields.
+        timestamp: Unix time in seconds; None is now.
+        **fields: More fields.
+
+    >>> Event("task-progress", uuid="1", timestamp=5.0)
+    {'uuid': '1', 'timestamp': 5.0, 'type': 'task-progress'}
+    """
+    event = {**(_fields or {}), **fields}
+    event.setdefault("timestamp", time.time() if timestamp is None else timestamp)
+    event["type"] = type
+    return event
+
+
+def routing_key_of(type: str) -> str:
+    """The routing key of a type of event.
+
+    >>> routing_key_of("task-succeeded")
+    'task.succeeded'
+    """
+    return type.replace("-", ".")
+
+
+def utc_offset() -> float:
+    """Hours that the local time is behind UTC: the field ``utcoffset``."""
+    return -time.localtime().tm_gmtoff / 3600
+
+
+def event_exchange(conf: Settings, capabilities: BrokerCapabilities) -> Exchange:
+    """The exchange of events on a broker."""
+    return Exchange(str(conf.event_exchange), "fanout" if capabilities.fanout_by_key else "topic")
+
+
+class Envelopes:
+    """Makes messages of the events of one sender.
+
+    Args:
+        app: The application.
+        hostname: Name of the sender.
+        serializer: Name of a serializer; None is ``event_serializer``.
+        delivery_mode: 1 (transient) or 2 (persistent).
+    """
+
+    def __init__(
+        self,
+        app: AppLike,
+        hostname: str,
+        *,
+        serializer: str | None = None,
+        delivery_mode: int = _TRANSIENT,
+    ) -> None:
+        self._serializers = app.serializers
+        self._serializer = serializer or str(app.conf.event_serializer)
+        self._hostname = hostname
+        self._headers = {"hostname": hostname}
+        self._properties = {"delivery_mode": delivery_mode}
+        self._conf = app.conf
+        self._pid = os.getpid()
+        # The identity of a queue without a name, which stands for its exchange, says whether it was declared.
+        self._anchors: dict[str, Queue] = {}
+
+    def event(
+        self, type: str, fields: Mapping[str, Any], clock: int | None, *, timestamp: float | None = None
+    ) -> dict[str, Any]:
+        """One whole event; ``clock`` is None for one that has no place in the order of things."""
+        return {
+            "hostname": self._hostname,
+            "utcoffset": utc_offset(),
+            "pid": self._pid,
+            "clock": clock,
+            **fields,
+            "timestamp": time.time() if timestamp is None else timestamp,
+            "type": type,
+        }
+
+    def publication(self, events: Mapping[str, Any] | Sequence[Mapping[str, Any]], broker: Any) -> Publication:
+        """The message of one event, or of several.
+
+        Args:
+            events: A mapping is one event; a sequence goes as a list.
+            broker: Where it is going to be published.
+        """
+        key = routing_key_of(events["type"]) if isinstance(events, dict) else MULTI
+        content_type, content_encoding, body = self._serializers.dumps(events, self._serializer)
+        message = Message(body, content_type, content_encoding, self._headers, self._properties)
+        return Publication(message, self._destination(key, broker.capabilities))
+
+    def _destination(self, key: str, capabilities: BrokerCapabilities) -> Destination:
+        exchange = event_exchange(self._conf, capabilities)
+        anchor = self._anchors.get(exchange.type)
+        if anchor is None:
+            anchor = self._anchors[exchange.type] = Queue("", exchange)
+        return Destination(exchange.name, key, anchor)
+
+
+def read_events(message: Message, loads: Callable[..., Any], accept: frozenset[str]) -> list[dict[str, Any]]:
+    """The events of a message; what is neither an event nor a list of some is none.
+
+    Raises:
+        SerializationError: It cannot be decoded.
+    """
+    body = loads(message.body, message.content_type, message.content_encoding, accept)
+    found = body if isinstance(body, list) else [body]
+    return [event for event in found if isinstance(event, dict) and isinstance(event.get("type"), str)]
