@@ -44,14 +44,16 @@ _PART_SIZE, _PART_LENGTH = 4 << 20, 1000
 _TOLD_AT_ONCE = 100
 
 # STORE: store results and tell those who wait.
-#   KEYS: result keys.  ARGV: bytes that mark a stored SUCCESS, the last position at which they may be;
-#   then of each key its time to live in ms ('0' is for ever), '1' to keep a stored SUCCESS, the payload.
-#   Returns how many were stored.  Atomic.
+#   KEYS: result keys.  ARGV: bytes that mark a stored SUCCESS, the last position at which they may be ('-1' stores over
+#   it), ms to live of failures and of all others ('0' is for ever); then of each key the kind of its state ('S' is
+#   SUCCESS, 'F' FAILURE, 'O' any other) and the payload.  Returns how many were stored.  Atomic.
 _STORE = """
 local mark, last, stored = ARGV[1], tonumber(ARGV[2]), 0
+local lifetimes = {F = ARGV[3], S = ARGV[4], O = ARGV[4]}
 for i, key in ipairs(KEYS) do
-  local ttl, guarded, payload = ARGV[3 * i], ARGV[3 * i + 1], ARGV[3 * i + 2]
-  if guarded == '0' or not string.find(redis.call('GETRANGE', key, 0, last), mark, 1, true) then
+  local kind, payload = ARGV[2 * i + 3], ARGV[2 * i + 4]
+  local ttl = lifetimes[kind]
+  if kind == 'S' or last < 0 or not string.find(redis.call('GETRANGE', key, 0, last), mark, 1, true) then
     if ttl == '0' then
       redis.call('SET', key, payload)
     else
@@ -64,6 +66,8 @@ end
 return stored
 """
 _STORE_SHA = sha1_hex(_STORE)
+#: What the script calls states; any other is ``O``.
+_KINDS = {states.SUCCESS: "S", states.FAILURE: "F"}
 
 #: Transport options of other drivers, and of Celery's retries, whose place the worker's own take.
 _IGNORED_OPTIONS = frozenset(
@@ -127,9 +131,7 @@ class RedisBackend(JoinsChords, WatchedResults):
             payload = self._encode(record)
             size += len(payload)
             keys.append(self._task_prefix + record.task_id)
-            status = record.status
-            ttl = self._failure_ttl if status == states.FAILURE else self._ttl
-            values += (ttl, "0" if status == states.SUCCESS else "1", payload)
+            values += (_KINDS.get(record.status, "O"), payload)
             if size >= _PART_SIZE or len(keys) >= _PART_LENGTH:
                 parts.append((keys, values))
                 size, keys, values = 0, [], []
@@ -151,11 +153,10 @@ class RedisBackend(JoinsChords, WatchedResults):
 
     def _store(self, keys: list[str], values: list[bytes | str]) -> None:
         mark = self._codec.success_mark
-        if mark is None and "1" in values[1::3]:
+        if mark is None and any(kind != "S" for kind in values[::2]):
             self._pool.run(lambda connection: self._store_checked(connection, keys, values))
             return
-        bytes_, last = mark or (b"", 0)
-        arguments = (len(keys), *keys, bytes_, last, *values)
+        arguments = (len(keys), *keys, *(mark or (b"", 0)), self._failure_ttl, self._ttl, *values)
         self._pool.run(lambda connection: self._run_store(connection, arguments))
 
     def _run_store(self, connection: RespConnection, arguments: tuple[Any, ...]) -> None:
@@ -174,14 +175,14 @@ class RedisBackend(JoinsChords, WatchedResults):
             kept_keys: list[str] = []
             kept: list[bytes | str] = []
             for position, (key, data) in enumerate(zip(keys, present, strict=True)):
-                ttl, guarded, payload = values[3 * position : 3 * position + 3]
-                if guarded == "1" and data is not None and self._is_success(data, key):
+                kind, payload = values[2 * position : 2 * position + 2]
+                if kind != "S" and data is not None and self._is_success(data, key):
                     continue
                 kept_keys.append(key)
-                kept += (ttl, "0", payload)
+                kept += (kind, payload)
             commands = [
                 ("MULTI",),
-                ("EVAL", _STORE, len(kept_keys), *kept_keys, b"", 0, *kept),
+                ("EVAL", _STORE, len(kept_keys), *kept_keys, b"", -1, self._failure_ttl, self._ttl, *kept),
                 ("EXEC",),
             ]
             replies = connection.pipeline(commands)

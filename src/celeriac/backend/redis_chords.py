@@ -29,23 +29,27 @@ _PAGE = 100
 
 # ADD: record parts.
 #   KEYS: .j .t .s .d .c, READY, BODIES.  ARGV: id, body or '', seconds of the lease, ms to live ('0' is for ever), '1'
-#   if ordered; then of each part its member of .d, its score and its value.
+#   if ordered, how many bytes of a value are before the task's id; then of each part the id, its score, and its value
+#   without the id (with it where that number is '-1').
 #   Returns 2 when this call completes the chord, 1 when it did nothing as that takes a body, else 0.  Atomic.
 #   Clients of Celery tell the size just before they send the last task: until then parts are kept without one.
 _ADD = """
 local parts, grown, size, seen, claimed, ready, bodies = unpack(KEYS)
-local id, body, lease, ttl, ordered = unpack(ARGV, 1, 5)
+local id, body, lease, ttl, ordered, before = unpack(ARGV, 1, 6)
+before = tonumber(before)
 if redis.call('EXISTS', claimed) == 1 then return 0 end
 local total = tonumber(redis.call('GET', size) or '')
 if total then total = total + tonumber(redis.call('GET', grown) or 0) end
 local counting = ordered == '1' and 'ZCARD' or 'LLEN'
-if body == '' and total and redis.call(counting, parts) + (#ARGV - 5) / 3 >= total then return 1 end
-for i = 6, #ARGV, 3 do
-  if redis.call('SADD', seen, ARGV[i]) == 1 then
+if body == '' and total and redis.call(counting, parts) + (#ARGV - 6) / 3 >= total then return 1 end
+for i = 7, #ARGV, 3 do
+  local task, score, value = unpack(ARGV, i, i + 2)
+  if redis.call('SADD', seen, task .. ':' .. score) == 1 then
+    if before >= 0 then value = string.sub(value, 1, before) .. task .. string.sub(value, before + 1) end
     if ordered == '1' then
-      redis.call('ZADD', parts, ARGV[i + 1], ARGV[i + 2])
+      redis.call('ZADD', parts, score, value)
     else
-      redis.call('RPUSH', parts, ARGV[i + 2])
+      redis.call('RPUSH', parts, value)
     end
   end
 end
@@ -131,11 +135,11 @@ class RedisChords:
 
     def add(self, chord_id: str, parts: Sequence[ChordPart], body: bytes | None, lease: float) -> ChordProgress:
         """See `ResultBackend.add_chord_parts`."""
-        values: list[Any] = []
-        for part in parts:
-            index = "+inf" if part.index is None else part.index
-            values += (f"{part.task_id}:{index}", index, self._codec.encode_part(part))
-        arguments = (chord_id, body or b"", lease, self._ttl, "1" if self._ordered else "0", *values)
+        before, values = _without_ids(parts, [self._codec.encode_part(part) for part in parts])
+        words: list[Any] = []
+        for part, value in zip(parts, values, strict=True):
+            words += (part.task_id, "+inf" if part.index is None else part.index, value)
+        arguments = (chord_id, body or b"", lease, self._ttl, "1" if self._ordered else "0", before, *words)
         return ChordProgress(self._run(_ADD, self._keys(chord_id), arguments))
 
     def load(self, chord_id: str) -> list[ChordPart] | None:
@@ -188,3 +192,13 @@ class RedisChords:
             if error.code != "NOSCRIPT":
                 raise
             return self._command("EVAL", script, len(keys), *keys, *arguments)
+
+
+def _without_ids(parts: Sequence[ChordPart], values: list[bytes]) -> tuple[int, list[bytes]]:
+    """Values without the ids of their tasks, which the server knows, and where those have to be put; else -1."""
+    ids = [part.task_id.encode() for part in parts]
+    places = {value.find(task_id) for task_id, value in zip(ids, values, strict=True)}
+    if len(places) != 1 or -1 in places:
+        return -1, values
+    (before,) = places
+    return before, [value[:before] + value[before + len(id_) :] for id_, value in zip(ids, values, strict=True)]

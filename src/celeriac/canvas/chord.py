@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celeriac.backend.chordless import chords_refused
+from celeriac.canvas.graphs import shared_body
 from celeriac.canvas.group import flat_members, group, record_child
 from celeriac.canvas.signature import Signature, as_signature, maybe_signature, without_repeated_module
 from celeriac.canvas.stamping import combine
@@ -154,7 +155,7 @@ class chord(Signature):  # noqa: N801 - Celery's name
         if not header.tasks:
             return copy.body.apply_async(([],), **{key: value for key, value in place.items() if value is not None})
         app.backend.open_chord(header.options["task_id"], len(header.tasks))
-        embedded = copy.body.outgoing(None, None, {})[0]
+        embedded = shared_body(app, copy.body.outgoing(None, None, {})[0], len(header.tasks))
         for member in header.tasks:
             # Shared, not copied: it may be large.
             _last_options(member).update(chord=embedded, group_id=header.options["task_id"])

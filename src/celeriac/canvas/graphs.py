@@ -10,25 +10,28 @@ it as a task, which a worker of Celeriac runs (`celeriac.execution.follow_up`).
 from __future__ import annotations
 
 import logging
+from base64 import urlsafe_b64encode
+from os import urandom
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import GraphMissing, OperationalError, SerializationError
+from celeriac.serialization.compression import compress, decompress
 from celeriac.serialization.serializers import pack
-from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from celeriac.current import AppLike
+    from celeriac.serialization.codecs import Serializer
 
-__all__ = ["RESUME", "end_of", "is_reference", "kept_apart", "may_keep_apart", "read"]
+__all__ = ["RESUME", "body_of", "end_of", "is_reference", "kept_apart", "may_keep_apart", "read", "shared_body"]
 
 logger = logging.getLogger(__name__)
 
 #: Task of a reference.
 RESUME: Final = "celeriac.resume"
 #: What the last step of a block says about who waits for it. The reference says the same.
-_OF_LAST: Final = ("task_id", "group_id", "group_index", "chord", "reply_to", "ignore_result")
+_OF_LAST: Final = ("task_id", "group_id", "group_index", "chord", "ignore_result")
 #: Where the first step of a block goes, where the reference is to go too.
 _OF_FIRST: Final = ("queue", "exchange", "routing_key", "priority")
 
@@ -58,7 +61,7 @@ def kept_apart(app: AppLike, chain: list[Any]) -> list[Any]:
     """
     if all(map(is_reference, chain)) or not may_keep_apart(app):
         return chain
-    backend, limit = app.backend, app.conf.task_graph_inline_max
+    limit = app.conf.task_graph_inline_max
     serializer = app.serializers.by_name(app.conf.task_serializer)
     try:
         sizes = [len(serializer.dumps(step)) for step in chain]
@@ -68,18 +71,47 @@ def kept_apart(app: AppLike, chain: list[Any]) -> list[Any]:
         stored: dict[str, bytes] = {}
         for block in reversed(_blocks(chain, sizes, limit)):
             steps = [*block, reference][::-1] if reference is not None else block[::-1]
-            graph_id = uuid4()
-            stored[graph_id] = pack(serializer, steps)
-            reference = _reference(graph_id, block[0], steps[0])
+            graph_id = _new_id()
+            stored[graph_id] = _packed(serializer, steps)
+            reference = _reference(app, graph_id, block[0], steps[0])
     except SerializationError:
         # A task with a serializer of its own may be able to write it; if not, sending it says so.
         return chain
+    return [reference] if _keep(app, stored) else chain
+
+
+def shared_body(app: AppLike, body: Any, members: int) -> Any:
+    """What the messages of a header are to carry for the body of their chord: itself, or a reference to what is stored.
+
+    Args:
+        app: The application.
+        body: The body, frozen.
+        members: Number of messages.
+    """
+    if is_reference(body) or not may_keep_apart(app):
+        return body
+    graph_id = _new_id()
+    reference = _reference(app, graph_id, body, body)
+    serializer = app.serializers.by_name(app.conf.task_serializer)
     try:
-        backend.keep_graphs(stored)
+        saved = len(serializer.dumps(body)) - len(serializer.dumps(reference))
+        if saved * members <= app.conf.task_graph_inline_max:
+            return body
+        stored = {graph_id: _packed(serializer, [body])}
+    except SerializationError:
+        return body
+    return reference if _keep(app, stored) else body
+
+
+def _keep(app: AppLike, stored: Mapping[str, bytes]) -> bool:
+    """Store blocks; False says that the store cannot be reached."""
+    try:
+        app.backend.keep_graphs(stored)
     except OperationalError as exc:
-        logger.warning("The rest of a workflow travels with each of its messages, as %s failed: %s", backend.url, exc)
-        return chain
-    return [reference]
+        url = app.backend.url
+        logger.warning("The rest of a workflow travels with each of its messages, as %s failed: %s", url, exc)
+        return False
+    return True
 
 
 def _blocks(chain: Sequence[Any], sizes: Sequence[int], limit: int) -> list[list[Any]]:
@@ -96,17 +128,28 @@ def _blocks(chain: Sequence[Any], sizes: Sequence[int], limit: int) -> list[list
     return blocks
 
 
-def _reference(graph_id: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
+def _reference(app: AppLike, graph_id: str, first: Mapping[str, Any], last: Mapping[str, Any]) -> dict[str, Any]:
     of_last, entry = end_of(last)["options"], _beginning(first)
     options = {key: of_last[key] for key in _OF_LAST if of_last.get(key) is not None}
     options |= {key: entry["options"][key] for key in _OF_FIRST if entry["options"].get(key) is not None}
-    options["route_name"] = entry["options"].get("route_name") or entry["task"]
+    if app.conf.task_routes:
+        options["route_name"] = entry["options"].get("route_name") or entry["task"]
     if errbacks := end_of(first)["options"].get("link_error"):
         options["link_error"] = errbacks
     return {
         "task": RESUME, "args": [], "kwargs": {"graph": graph_id}, "options": options,
         "subtask_type": None, "immutable": False,
     }  # fmt: skip
+
+
+def _new_id() -> str:
+    """Shorter than a UUID, as each message carries it; 16 characters, 96 bits."""
+    return urlsafe_b64encode(urandom(12)).decode()
+
+
+def _packed(serializer: Serializer, steps: Sequence[Any]) -> bytes:
+    """A block: the tasks of a workflow repeat each other, so that little is left of most of it."""
+    return compress(pack(serializer, steps), "zlib")[0]
 
 
 def end_of(step: Any) -> Any:
@@ -150,5 +193,18 @@ def read(app: AppLike, graph_id: str) -> list[Any]:
             "the same result_backend, and task_graph_expires must be longer than a workflow takes; "
             "task_graph_inline_max=None lets messages carry it"
         )
-    steps: Iterable[Any] = app.serializers.unpack(data, app.accept_content)
+    content = decompress(data, "zlib")
+    steps: Iterable[Any] = app.serializers.unpack(content, app.accept_content)
     return list(steps)
+
+
+def body_of(app: AppLike, body: Any) -> Any:
+    """The body of a chord, of what the messages of its header carry for it.
+
+    Raises:
+        GraphMissing: It is not there (any more).
+        NotImplementedError: The result store keeps none.
+        OperationalError: It cannot be reached.
+        SerializationError: It cannot be read.
+    """
+    return read(app, body["kwargs"]["graph"])[0] if is_reference(body) else body

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
 from celeriac.backend.base import ChordPart, ChordProgress
+from celeriac.canvas import graphs
 from celeriac.canvas.signature import as_signature, maybe_signature
 from celeriac.current import Context
-from celeriac.exceptions import ChordError, EncodeError, OperationalError, SerializationError
+from celeriac.exceptions import ChordError, EncodeError, GraphMissing, OperationalError, SerializationError
 from celeriac.execution import follow_up
 from celeriac.execution.patience import patiently
 from celeriac.execution.results import store_records
@@ -153,13 +154,19 @@ def _conclude(app: AppLike, chord_id: str, told: Mapping[str, Any]) -> None:
         backend.close_chord(chord_id)
         return
     place = {key: told[key] for key in ("root_id", "parent_id", "priority") if told.get(key) is not None}
+    try:
+        body = graphs.body_of(app, told["body"])
+    except (GraphMissing, NotImplementedError, SerializationError) as exc:
+        fail_body(app, chord_id, told["body"], ChordError(f"The body cannot be read: {exc!r}"), place)
+        backend.close_chord(chord_id)
+        return
     failed = next((part for part in parts if part.state in states.PROPAGATE_STATES), None)
     if failed is None:
-        conclude_with(app, chord_id, told["body"], _arranged(app, chord_id, parts), place)
+        conclude_with(app, chord_id, body, _arranged(app, chord_id, parts), place)
     else:
         error = ChordError(f"Dependency {failed.task_id} raised {failed.result!r}")
         error.__cause__ = failed.result if isinstance(failed.result, BaseException) else None
-        fail_body(app, chord_id, told["body"], error, place)
+        fail_body(app, chord_id, body, error, place)
     backend.close_chord(chord_id)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Generic, TypeVar, cast
 
 from celeriac import states
 from celeriac.backend.base import ResultRecord
@@ -14,16 +14,19 @@ from celeriac.result.base import ResultBase
 from celeriac.result.joining import assert_will_not_block
 from celeriac.result.notice import Notice, notice
 from celeriac.result.stored import result_from_tuple
-from celeriac.result.waiting import as_meta, exception_of, wait_for
+from celeriac.result.waiting import as_meta, exception_of, load_pages, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
     from celeriac.backend.base import ResultBackend
     from celeriac.current import AppLike
     from celeriac.utils.graph import DependencyGraph
 
 R = TypeVar("R")
+
+#: Parents that are read at once, at least.
+_PARENTS: Final = 100
 
 
 class AsyncResult(ResultBase, Generic[R]):
@@ -320,17 +323,28 @@ class AsyncResult(ResultBase, Generic[R]):
         return cast("R", record.result)
 
     def _raise_parent_error(self) -> None:
-        """Raise the failure of the first parent that failed, having read all of them at once."""
-        parents = [node for node in self._parents() if isinstance(node, AsyncResult)]
-        unknown = [node.id for node in parents if node.known_record() is None]
-        found = self.backend.load_many(unknown) if unknown else {}
+        """Raise the failure of the first parent that failed.
+
+        They are read from the first one on, page by page, as far as they have ended: no later one can have begun.
+        """
+        page: list[AsyncResult[Any]] = []
         for node in reversed(list(self._parents())):
-            if isinstance(node, AsyncResult):
-                record = node.known_record() or found.get(node.id)
-                if record is not None and node.keep(record).status in states.PROPAGATE_STATES:
-                    raise exception_of(record)
-            else:
-                node.maybe_throw()
+            page += [node] if isinstance(node, AsyncResult) else node._leaves()
+            if len(page) >= _PARENTS:
+                if not self._have_succeeded(page):
+                    return
+                page = []
+        self._have_succeeded(page)
+
+    def _have_succeeded(self, parents: Sequence[AsyncResult[Any]]) -> bool:
+        """Whether these have; raises the failure of the first that failed."""
+        unknown = [node.id for node in parents if node.known_record() is None]
+        found = dict(load_pages(self.backend, unknown))
+        records = [node.known_record() or found.get(node.id) for node in parents]
+        for node, record in zip(parents, records, strict=True):
+            if record is not None and node.keep(record).status in states.PROPAGATE_STATES:
+                raise exception_of(record)
+        return all(record is not None and record.status == states.SUCCESS for record in records)
 
     def _parents(self) -> Iterator[Any]:
         node = self.parent

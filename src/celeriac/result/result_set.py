@@ -12,7 +12,7 @@ from celeriac.exceptions import ImproperlyConfigured, TimeoutError
 from celeriac.result.base import ResultBase
 from celeriac.result.joining import assert_will_not_block
 from celeriac.result.notice import notice
-from celeriac.result.waiting import as_meta, exception_of
+from celeriac.result.waiting import as_meta, exception_of, load_pages
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from celeriac.backend.base import ResultBackend, ResultRecord
     from celeriac.current import AppLike
     from celeriac.result.async_result import AsyncResult
-
-
-#: Ids in one read.
-PAGE = 1000
 
 
 class ResultSet(ResultBase):
@@ -111,10 +107,8 @@ class ResultSet(ResultBase):
     def _refresh(self) -> None:
         """Read what is not known to be final, page by page."""
         missing = self._unknown()
-        task_ids = list(missing)
-        for start in range(0, len(task_ids), PAGE):
-            for task_id, record in self.backend.load_many(task_ids[start : start + PAGE]).items():
-                missing[task_id].keep(record)
+        for task_id, record in load_pages(self.backend, list(missing)):
+            missing[task_id].keep(record)
 
     def successful(self) -> bool:
         """Whether all succeeded."""

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import TimeoutError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from celeriac.backend.base import ResultBackend, ResultRecord
+
+#: Ids in one read.
+PAGE: Final = 1000
+
+
+def load_pages(backend: ResultBackend, task_ids: Sequence[str]) -> Iterator[tuple[str, ResultRecord]]:
+    """Pairs of id and record of what is stored, read page by page."""
+    for start in range(0, len(task_ids), PAGE):
+        yield from backend.load_many(task_ids[start : start + PAGE]).items()
 
 
 def wait_for(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac import Celery, chain, chord, group
+from celeriac.canvas import graphs
 from celeriac.current import Context
 from celeriac.exceptions import GraphMissing, OperationalError
 from celeriac.execution import follow_up
@@ -106,7 +107,7 @@ def test_bytes_of_chords_in_a_chain_grow_with_their_number(
             headers += 1
             assert len(messages) == 10
             size += len(json.dumps(messages))
-            if not (rest := messages[0][1][2]["chord"]["options"].get("chain")):
+            if not (rest := graphs.body_of(app, messages[0][1][2]["chord"])["options"].get("chain")):
                 break
             publish_next(app, rest)
         assert headers == count
@@ -127,7 +128,7 @@ def test_groups_in_a_chain_which_nest_are_kept_step_by_step(
         publish_next(app, rest_of(sent()))
         bodies, parents = [], []
         while messages := sent():
-            body = messages[0][1][2]["chord"]
+            body = graphs.body_of(app, messages[0][1][2]["chord"])
             bodies.append(body["options"]["task_id"])
             if not (rest := body["options"].get("chain")):
                 break
@@ -145,6 +146,7 @@ def test_groups_in_a_chain_which_nest_are_kept_step_by_step(
 def test_reference_is_a_task_for_workers_of_celery(
     app: Celery, sent: Callable[[], Any], kept: dict[str, bytes]
 ) -> None:
+    app.conf.task_routes = {"p.nobody": "nowhere"}
     whole = adding(app, 30, link_error=app.tasks["p.fail"].s())
     whole.tasks[1].set(queue="elsewhere", priority=3)
     result = whole.apply_async()
@@ -155,6 +157,25 @@ def test_reference_is_a_task_for_workers_of_celery(
     assert (options["queue"], options["priority"]) == ("elsewhere", 3)
     assert [each["task"] for each in options["link_error"]] == ["p.fail"]
     assert reference["kwargs"]["graph"] in kept
+
+
+@pytest.mark.parametrize(("size", "is_kept"), [(3, False), (100, True)])
+def test_body_of_a_chord_with_a_large_header_is_kept_once(
+    app: Celery, sent: Callable[[], Any], kept: dict[str, bytes], size: int, is_kept: bool
+) -> None:
+    add, fail = app.tasks["p.add"], app.tasks["p.fail"]
+    body = add.si(1, 2).on_error(fail.s())
+    result = chord([add.s(number, 1) for number in range(size)], body).apply_async()
+    carried = [body[2]["chord"] for _, body in sent()]
+    assert len(carried) == size
+    assert all(each == carried[0] for each in carried)
+    assert len(kept) == is_kept
+    assert graphs.is_reference(carried[0]) == is_kept
+    # What a worker of Celery needs to mark the body as failed.
+    assert carried[0]["options"]["task_id"] == result.id
+    assert [each["task"] for each in carried[0]["options"]["link_error"]] == ["p.fail"]
+    found = graphs.body_of(app, carried[0])
+    assert (found["task"], found["args"], found["options"]["task_id"]) == ("p.add", [1, 2], result.id)
 
 
 def test_resuming_sends_the_next_step_as_the_one_before_would(

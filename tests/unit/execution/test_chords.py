@@ -8,6 +8,7 @@ import pytest
 
 from celeriac import Celery, chord
 from celeriac.backend import ResultRecord
+from celeriac.exceptions import ChordError
 from celeriac.execution import chords
 
 if TYPE_CHECKING:
@@ -81,6 +82,19 @@ def test_the_store_gets_the_body_once(app: Celery, monkeypatch: pytest.MonkeyPat
         chords.record_parts([part])
     assert len(list(filter(None, bodies))) == 1
     assert len(taken(app)) == 1
+
+
+def test_a_body_that_is_lost_fails_its_result(app: Celery) -> None:
+    parts = send(app, 2)
+    (task_id,) = {part.body["options"]["task_id"] for part in parts}
+    for part in parts:
+        part.body = {"task": "celeriac.resume", "args": [], "kwargs": {"graph": "lost"}, "subtask_type": None,
+                     "options": {"task_id": task_id}, "immutable": False}  # fmt: skip
+    chords.record_parts(parts)
+    assert taken(app) == []
+    assert chords.conclude_overdue(app) == 0
+    with pytest.raises(ChordError, match=r"body cannot be read: GraphMissing\(.*task_graph_expires"):
+        app.AsyncResult(task_id).get(timeout=0)
 
 
 def test_a_chord_left_complete_is_concluded_by_another(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
