@@ -106,7 +106,8 @@ class DeadLetter:
         reason: Why it was set aside.
         message: The message; for a malformed envelope, its raw bytes as the body.
         dead_at: Unix time in seconds.
-        details: Further facts, such as the number of deliveries.
+        details: Further facts: the number of deliveries, exchange and routing key; ``malformed`` where the envelope
+            could not be read, so that the body holds all of it.
     """
 
     id: str

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from celeriac.broker.topology import Queue
     from celeriac.message import DeadLetter, Delivery, Publication
@@ -223,6 +223,17 @@ class BrokerSession(Protocol):
 
     def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         """The newest dead letters, newest first."""
+        ...
+
+    def remove_dead_letters(self, ids: Collection[str]) -> int:
+        """Delete dead letters for good.
+
+        Args:
+            ids: `DeadLetter.id` of each; one that is not there any more is left out.
+
+        Returns:
+            How many were deleted.
+        """
         ...
 
     def heartbeat(self) -> None:

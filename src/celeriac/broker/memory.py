@@ -29,7 +29,7 @@ from celeriac.message import DeadLetter, Delivery, Message, Publication
 from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from celeriac.broker.base import BrokerSession
     from celeriac.broker.topology import Queue
@@ -326,6 +326,12 @@ class MemorySession:
     def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         with self._store.lock:
             return self._store.dead[::-1][:limit]
+
+    def remove_dead_letters(self, ids: Collection[str]) -> int:
+        with self._store.lock:
+            before = len(self._store.dead)
+            self._store.dead[:] = [letter for letter in self._store.dead if letter.id not in ids]
+            return before - len(self._store.dead)
 
     def heartbeat(self) -> None:
         self._check_open()

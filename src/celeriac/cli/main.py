@@ -56,6 +56,7 @@ COMMANDS = {
     "release": Entry("celeriac.cli.admin:release", "Leave delayed messages to Celery's workers.", "Queues"),
     "migrate": Entry("celeriac.cli.migrate:migrate", "Send messages to another broker.", "Queues"),
     "amqp": Entry("celeriac.cli.amqp:amqp", "Call AMQP methods on RabbitMQ.", "Queues"),
+    "dead": Entry("celeriac.cli.dead:dead", "Look after messages that were set aside.", "Queues"),
     "purge": Entry("celeriac.cli.admin:purge", "Delete the messages that wait in queues.", "Queues"),
     "shell": Entry("celeriac.cli.shell:shell", "Start Python with the app at hand.", "Diagnostics"),
     "logtool": Entry("celeriac.cli.logtool:logtool", "Tell what the logs of workers say.", "Diagnostics"),

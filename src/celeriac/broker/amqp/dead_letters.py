@@ -15,6 +15,8 @@ from celeriac.drivers.amqp import ChannelClosed, Declarations
 from celeriac.message import DeadLetter, Message
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
     from celeriac.drivers.amqp import Channel, OutgoingMessage
     from celeriac.drivers.amqp import Delivery as RawDelivery
     from celeriac.drivers.amqp.link import Link
@@ -86,28 +88,41 @@ def read_entry(raw: RawDelivery) -> DeadLetter:
 
 
 def read_newest(link: Link, limit: int, deadline: float) -> list[DeadLetter]:
-    """The newest entries, newest first.
-
-    All are read and go back by themselves when the channel closes: a queue cannot be read from its end.  The consumer
-    is exclusive, because a second reader at the same time would see a part of them only.
-    """
+    """The newest entries, newest first."""
     channel = _start_reading(link, deadline)
+    newest = deque((read_entry(raw) for raw in _read(link, channel, deadline)), maxlen=limit)
+    channel.close(deadline)
+    return list(newest)[::-1]
+
+
+def remove(link: Link, ids: Collection[str], deadline: float) -> int:
+    """Delete entries; returns how many there were."""
+    channel = _start_reading(link, deadline)
+    found = [raw.delivery_tag for raw in _read(link, channel, deadline) if read_entry(raw).id in ids]
+    channel.ack_many(found, deadline=deadline)
+    channel.close(deadline)
+    return len(found)
+
+
+def _read(link: Link, channel: Channel, deadline: float) -> Iterator[RawDelivery]:
+    """All entries, oldest first.
+
+    What is not acknowledged goes back by itself when the channel closes: a queue cannot be read from its end.  The
+    consumer is exclusive, because a second reader at the same time would see a part of them only.
+    """
     # What the server had sent by the first answer has come by the second, which tells how many are still to come.
     for _ in range(2):
         waiting = channel.queue_declare(DEAD_QUEUE, passive=True, deadline=deadline).messages
     total = waiting + len(channel.deliveries)
-    newest: deque[DeadLetter] = deque(maxlen=limit)
     read = 0
     while True:
         while channel.deliveries:
-            newest.append(read_entry(channel.deliveries.popleft()))
             read += 1
+            yield channel.deliveries.popleft()
         left = deadline - time.monotonic()
         if read >= total or left <= 0:
             break
         link.drain(left)
-    channel.close(deadline)
-    return list(newest)[::-1]
 
 
 def _start_reading(link: Link, deadline: float) -> Channel:

@@ -23,7 +23,7 @@ from celeriac.drivers.amqp.faults import as_operational
 from celeriac.exceptions import OperationalError, SessionClosed, SessionLost, SessionRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from celeriac.broker.topology import Queue
     from celeriac.drivers.amqp import OutgoingMessage
@@ -297,6 +297,11 @@ class AMQPSession:
         self._check_open()
         self._declare_dead_queue()
         return self._with_link(lambda deadline: dead_letters.read_newest(self._link, limit, deadline))
+
+    def remove_dead_letters(self, ids: Collection[str]) -> int:
+        self._check_open()
+        self._declare_dead_queue()
+        return self._with_link(lambda deadline: dead_letters.remove(self._link, ids, deadline))
 
     # --- the rest
 

@@ -6,6 +6,7 @@ It sends nothing.
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.redis.layout import MalformedEnvelope, decode_envelope
@@ -142,6 +143,11 @@ def _opaque(raw: bytes) -> Message:
     return Message(raw, "application/data", "binary", {}, {})
 
 
+def is_dead_letter_id(name: str) -> bool:
+    """Whether an entry of the stream may have this id; the server refuses others."""
+    return re.fullmatch(r"\d{1,19}-\d{1,19}", name) is not None
+
+
 def read_dead_letter(entry: Sequence[Any]) -> DeadLetter:
     """A dead letter from an entry of the stream."""
     fields = dict(zip(entry[1][::2], entry[1][1::2], strict=True))
@@ -153,6 +159,7 @@ def read_dead_letter(entry: Sequence[Any]) -> DeadLetter:
         details |= {"exchange": exchange, "routing_key": routing_key}
     except MalformedEnvelope:
         message = _opaque(raw)
+        details["malformed"] = True
     return DeadLetter(
         name,
         fields.get(b"queue", b"").decode("utf-8", "replace"),

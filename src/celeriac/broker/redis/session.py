@@ -19,6 +19,7 @@ from celeriac.broker.redis.consuming import (
     Broadcast,
     Consumption,
     escape_glob,
+    is_dead_letter_id,
     read_broadcast,
     read_claims,
     read_dead_letter,
@@ -37,7 +38,7 @@ from celeriac.exceptions import (
 from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from celeriac.broker.redis.layout import Layout
     from celeriac.broker.redis.scripts import Script
@@ -471,6 +472,11 @@ class RedisSession:
         self._check_open()
         entries = self._client.command("XREVRANGE", self._layout.dead, "+", "-", "COUNT", limit)
         return [read_dead_letter(entry) for entry in entries]
+
+    def remove_dead_letters(self, ids: Collection[str]) -> int:
+        self._check_open()
+        known = [each for each in ids if is_dead_letter_id(each)]
+        return int(self._client.command("XDEL", self._layout.dead, *known)) if known else 0
 
     # ----------------------------------------------------------------------------------------- leases
 

@@ -211,6 +211,7 @@ class Statements:
             "SELECT id, queue, reason, dead_at, deliveries, {content} FROM celeriac_dead_letters "
             "ORDER BY id DESC LIMIT %s"
         )
+        self.remove_dead_letters = text("DELETE FROM celeriac_dead_letters WHERE {ids}")
         # Delays
         self.due = text("(SELECT MIN(visible_at) FROM celeriac_messages WHERE queue = %s AND visible_at IS NOT NULL)")
         self.now = text("{now}")

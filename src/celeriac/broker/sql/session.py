@@ -16,7 +16,7 @@ from celeriac.broker.sql.topology import Topology
 from celeriac.exceptions import OperationalError, PublishTimeout, SessionClosed, SessionLost
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from celeriac.broker.sql.store import Store
     from celeriac.broker.topology import Queue
@@ -181,6 +181,13 @@ class SQLSession:
     def dead_letters(self, *, limit: int = 100) -> list[DeadLetter]:
         self._check_open()
         return [to_dead_letter(row) for row in self._store.query(self._statements.dead_letters, (limit,))]
+
+    def remove_dead_letters(self, ids: Collection[str]) -> int:
+        self._check_open()
+        known = [int(each) for each in ids if each.isdecimal()]
+        if not known:
+            return 0
+        return self._store.execute(self._statements.remove_dead_letters, (self._store.ids_parameter(known),))
 
     def _mine(self, deliveries: Iterable[Delivery]) -> list[int]:
         """Ids of the deliveries of this session."""

@@ -12,7 +12,7 @@ import pytest
 
 from celeriac.broker import BrokerSession, Exchange, Queue, binding
 from celeriac.exceptions import OperationalError
-from celeriac.message import Delivery, Destination, Publication
+from celeriac.message import DeadLetter, Delivery, Destination, Publication
 from celeriac.testing.contracts.broker_subject import (
     PATIENCE,
     SLACK,
@@ -391,6 +391,22 @@ class BrokerContract:
         assert all(started - 2 <= letter.dead_at <= time.time() + 2 for letter in mine)
         assert len({letter.id for letter in mine}) == 3
         assert len(session.dead_letters(limit=2)) == 2
+
+    def test_dead_letters_are_removed_by_id(self, session: BrokerSession, queue: Queue) -> None:
+        session.publish_many([publication(queue, b"%d" % number) for number in range(3)])
+        for delivery in fetch_count(session, 3):
+            session.dead_letter_many([(delivery, "removed")])
+
+        def mine() -> list[DeadLetter]:
+            return [letter for letter in session.dead_letters(limit=1000) if letter.queue == queue.name]
+
+        newest, middle, oldest = mine()
+        assert session.remove_dead_letters([]) == 0
+        assert session.remove_dead_letters([middle.id, "not an id", "999999999999"]) == 1
+        assert [letter.id for letter in mine()] == [newest.id, oldest.id]
+        assert session.remove_dead_letters([middle.id]) == 0
+        assert session.remove_dead_letters([newest.id, oldest.id]) == 2
+        assert mine() == []
 
     # Looking and purging
 
