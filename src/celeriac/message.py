@@ -15,6 +15,27 @@ if TYPE_CHECKING:
     from celeriac.typing import Headers, Properties
 
 
+class MessageForm:
+    """What many messages have in common: all but their bodies and the values of what is named here.
+
+    A broker that writes messages one by one writes the common part once, and keeps it here.
+
+    Args:
+        headers: Names of the headers that differ, in order.
+        properties: Names of the properties that differ, in order; none of them is None.
+
+    Attributes:
+        written: What brokers made of it, by keys of their own.
+    """
+
+    __slots__ = ("headers", "properties", "written")
+
+    def __init__(self, headers: tuple[str, ...], properties: tuple[str, ...]) -> None:
+        self.headers = headers
+        self.properties = properties
+        self.written: dict[Any, Any] = {}
+
+
 @dataclass
 class Message:
     """What a broker carries. The body is opaque to everything but `protocol` and `serialization`.
@@ -26,6 +47,7 @@ class Message:
         headers: Application headers, JSON-like.
         properties: ``correlation_id``, ``reply_to``, ``priority``, ``delivery_mode``, ``expiration``
             (a string of milliseconds) and any further property given to ``apply_async``.
+        form: What it has in common with other messages, when that is known.
     """
 
     body: bytes
@@ -33,6 +55,7 @@ class Message:
     content_encoding: str
     headers: Headers
     properties: Properties
+    form: MessageForm | None = None
 
 
 @dataclass

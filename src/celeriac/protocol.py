@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac.exceptions import DecodeError, EncodeError, InvalidTaskError
-from celeriac.message import Message
+from celeriac.message import Message, MessageForm
 from celeriac.serialization.compression import compress, decompress
 from celeriac.utils.saferepr import saferepr
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 __all__ = [
     "EMBED_KEYS",
     "MessageTemplate",
-    "TaskCall",
     "decode_payload",
     "encode_task",
     "header_template",
+    "new_form",
     "normalize",
 ]
 
@@ -34,6 +34,8 @@ EMBED_KEYS = ("callbacks", "errbacks", "chain", "chord")
 #: How protocol 1 spells the headers of protocol 2 that it shares with it.
 _V1_FIELDS = ("task", "id", "group_index", "retries", "eta", "expires", "timelimit")
 _REPR_LENGTH = 1024
+#: Headers that differ between calls with the same options, in wire order.
+_OF_EACH_CALL = ("id", "group", "group_index", "root_id", "parent_id", "argsrepr", "kwargsrepr", "origin")
 
 
 class MessageTemplate(NamedTuple):
@@ -49,6 +51,7 @@ class MessageTemplate(NamedTuple):
         compression: Name of the compression of the body, or None.
         version: 1 or 2.
         repr_levels: Depth of ``argsrepr`` and ``kwargsrepr`` (``task_repr_maxlevels``).
+        form: What their messages have in common, for a template of many calls; see `new_form`.
     """
 
     headers: Headers
@@ -60,48 +63,14 @@ class MessageTemplate(NamedTuple):
     compression: str | None = None
     version: int = 2
     repr_levels: int = 3
+    form: MessageForm | None = None
 
 
-class TaskCall:
-    """One call of a task, about to become a message.
-
-    Attributes:
-        template: What it shares with other calls.
-        task_id: Its id.
-        args: Positional arguments.
-        kwargs: Keyword arguments.
-        origin: ``gen<pid>@<host>`` of the sender.
-        reply_to: Where results that come as messages go.
-        root_id: First task of the workflow; None is this one.
-        parent_id: Task that makes the call.
-        priority: Replaces the template's priority when not None.
-    """
-
-    __slots__ = (
-        "args", "kwargs", "origin", "parent_id", "priority", "reply_to", "root_id", "task_id", "template",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        template: MessageTemplate,
-        task_id: str,
-        args: Sequence[Any],
-        kwargs: Mapping[str, Any],
-        origin: str,
-        reply_to: str,
-        root_id: str | None = None,
-        parent_id: str | None = None,
-        priority: int | None = None,
-    ) -> None:
-        self.template = template
-        self.task_id = task_id
-        self.args = args
-        self.kwargs = kwargs
-        self.origin = origin
-        self.reply_to = reply_to
-        self.root_id = root_id
-        self.parent_id = parent_id
-        self.priority = priority
+def new_form(template: MessageTemplate) -> MessageForm | None:
+    """What the messages of a template, and of those that differ in the place in a workflow, have in common."""
+    if template.version == 1 or template.compression is not None:
+        return None
+    return MessageForm(_OF_EACH_CALL, ("correlation_id", "reply_to"))
 
 
 def header_template(name: str, **fields: Any) -> Headers:
@@ -136,40 +105,55 @@ def header_template(name: str, **fields: Any) -> Headers:
     return headers
 
 
-def encode_task(call: TaskCall, before: Callable[[Headers, Any, Properties], object] | None = None) -> Message:
-    """Make the message of a call.
+def encode_task(
+    template: MessageTemplate,
+    task_id: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    origin: str,
+    reply_to: str,
+    root_id: str | None = None,
+    parent_id: str | None = None,
+    priority: int | None = None,
+    before: Callable[[Headers, Any, Properties], object] | None = None,
+) -> Message:
+    """Make the message of one call of a task.
 
     Args:
-        call: The call.
+        template: What it shares with other calls.
+        task_id: Its id.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+        origin: ``gen<pid>@<host>`` of the sender.
+        reply_to: Where results that come as messages go.
+        root_id: First task of the workflow; None is this one.
+        parent_id: Task that makes the call.
+        priority: Replaces the template's priority when not None.
         before: Called with headers, body and properties before the body is encoded, and may change them.
 
     Raises:
         EncodeError: The arguments cannot be serialized.
     """
-    template = call.template
-    if template.version == 1:
-        return _encode_v1(call, before)
-    task_id = call.task_id
-    headers = template.headers.copy()
-    headers["id"] = task_id
-    headers["root_id"] = call.root_id or task_id
-    headers["parent_id"] = call.parent_id
-    if headers["argsrepr"] is None:
-        headers["argsrepr"] = saferepr(call.args, _REPR_LENGTH, template.repr_levels)
-    if headers["kwargsrepr"] is None:
-        kwargs = call.kwargs
-        headers["kwargsrepr"] = saferepr(kwargs, _REPR_LENGTH, template.repr_levels) if kwargs else "{}"
-    headers["origin"] = call.origin
-    return _message(call, headers, (call.args, call.kwargs, template.embed), before)
-
-
-def _message(call: TaskCall, headers: Headers, payload: Any, before: Any) -> Message:
-    template = call.template
     properties = template.properties.copy()
-    properties["correlation_id"] = call.task_id
-    properties["reply_to"] = call.reply_to
-    if call.priority is not None:
-        properties["priority"] = call.priority
+    properties["correlation_id"] = task_id
+    properties["reply_to"] = reply_to
+    if priority is not None:
+        properties["priority"] = priority
+    payload: Any
+    if template.version == 1:
+        headers, payload = _parts_of_v1(template, task_id, args, kwargs)
+    else:
+        headers = template.headers.copy()
+        headers["id"] = task_id
+        headers["root_id"] = root_id or task_id
+        headers["parent_id"] = parent_id
+        if headers["argsrepr"] is None:
+            headers["argsrepr"] = saferepr(args, _REPR_LENGTH, template.repr_levels)
+        if headers["kwargsrepr"] is None:
+            headers["kwargsrepr"] = saferepr(kwargs, _REPR_LENGTH, template.repr_levels) if kwargs else "{}"
+        headers["origin"] = origin
+        payload = (args, kwargs, template.embed)
     if before is not None:
         before(headers, payload, properties)
     try:
@@ -178,7 +162,8 @@ def _message(call: TaskCall, headers: Headers, payload: Any, before: Any) -> Mes
         raise _explained(exc, template) from exc.__cause__
     if template.compression is not None:
         body, headers["compression"] = compress(body, template.compression)
-    return Message(body, template.content_type, template.content_encoding, headers, properties)
+    form = template.form if before is None and priority is None else None
+    return Message(body, template.content_type, template.content_encoding, headers, properties, form)
 
 
 def _explained(exc: EncodeError, template: MessageTemplate) -> EncodeError:
@@ -187,14 +172,15 @@ def _explained(exc: EncodeError, template: MessageTemplate) -> EncodeError:
     return EncodeError(f"Task {template.headers['task']!r} cannot be sent: {text}")
 
 
-def _encode_v1(call: TaskCall, before: Any) -> Message:
-    """Protocol 1 has no headers of its own and cannot carry a chain: it goes as nested callbacks."""
-    template = call.template
+def _parts_of_v1(
+    template: MessageTemplate, task_id: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> tuple[Headers, dict[str, Any]]:
+    """Headers and body of protocol 1, which has no headers of its own and carries a chain as nested callbacks."""
     fields = template.headers
     body: dict[str, Any] = {key: fields[key] for key in ("task",)}
-    body["id"] = call.task_id
-    body["args"] = list(call.args)
-    body["kwargs"] = dict(call.kwargs)
+    body["id"] = task_id
+    body["args"] = list(args)
+    body["kwargs"] = dict(kwargs)
     body["group"] = fields["group"]
     body.update((key, fields[key]) for key in ("group_index", "retries", "eta", "expires"))
     body["utc"] = True
@@ -203,8 +189,7 @@ def _encode_v1(call: TaskCall, before: Any) -> Message:
     body["taskset"] = fields["group"]
     body["chord"] = template.embed.get("chord")
     known = header_template("")
-    custom = {key: value for key, value in fields.items() if key not in known}
-    return _message(call, custom, body, before)
+    return {key: value for key, value in fields.items() if key not in known}, body
 
 
 def normalize(message: Message, registry: SerializerRegistry, accept: frozenset[str]) -> Message:

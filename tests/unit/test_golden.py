@@ -18,7 +18,7 @@ from celeriac.backend.codec import ResultCodec
 from celeriac.broker.amqp.envelope import properties_of, read_delivery
 from celeriac.broker.redis.layout import Layout, decode_envelope, encode_envelope
 from celeriac.drivers.amqp import Delivery as RawDelivery
-from celeriac.protocol import MessageTemplate, TaskCall, decode_payload, encode_task, header_template, normalize
+from celeriac.protocol import MessageTemplate, decode_payload, encode_task, header_template, normalize
 from celeriac.serialization.compression import decompress
 from celeriac.serialization.serializers import registry
 from tests.interop.tasks import AwkwardError
@@ -107,10 +107,9 @@ def test_task_message_is_written_again_from_its_parts(name: str, number: int) ->
         serializer.dumps, message.content_type, message.content_encoding, compression,
     )  # fmt: skip
     made = encode_task(
-        TaskCall(
-            template, headers["id"], tuple(args), kwargs, headers["origin"], message.properties["reply_to"],
-            headers["root_id"], headers["parent_id"],
-        )
+        template, headers["id"], tuple(args), kwargs,
+        origin=headers["origin"], reply_to=message.properties["reply_to"],
+        root_id=headers["root_id"], parent_id=headers["parent_id"],
     )  # fmt: skip
     assert ordered(made.headers) == ordered(message.headers)
     assert made.properties == message.properties

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, InvalidTaskError
 from celeriac.message import Message
-from celeriac.protocol import MessageTemplate, TaskCall, decode_payload, encode_task, header_template, normalize
+from celeriac.protocol import MessageTemplate, decode_payload, encode_task, header_template, normalize
 from celeriac.serialization.compression import compress
 from celeriac.serialization.serializers import registry
 
@@ -50,7 +50,7 @@ def decode(body: Any, headers: dict[str, Any] | None = None) -> Any:
     st.dictionaries(st.text(), st.integers() | st.booleans(), max_size=4),
 )
 def test_what_is_encoded_is_decoded(args: list[Any], kwargs: dict[str, Any]) -> None:
-    made = encode_task(TaskCall(template(), "id-1", tuple(args), kwargs, "gen1@h", "r"))
+    made = encode_task(template(), "id-1", tuple(args), kwargs, origin="gen1@h", reply_to="r")
     assert decode_payload(
         made.body, made.content_type, made.content_encoding, made.headers, registry, JSON
     ) == (args, kwargs, EMBED)  # fmt: skip
@@ -59,13 +59,13 @@ def test_what_is_encoded_is_decoded(args: list[Any], kwargs: dict[str, Any]) -> 
 
 def test_a_template_is_not_changed_by_its_calls() -> None:
     shared = template()
-    encode_task(TaskCall(shared, "id-1", (1,), {}, "gen1@h", "r", priority=3))
+    encode_task(shared, "id-1", (1,), {}, origin="gen1@h", reply_to="r", priority=3)
     assert shared.headers["id"] is None
     assert shared.properties == {"correlation_id": None, "reply_to": None, "delivery_mode": 2}
 
 
 def test_compressed_bodies_are_decoded() -> None:
-    made = encode_task(TaskCall(template(compression="gzip"), "id-1", (1,), {}, "gen1@h", "r"))
+    made = encode_task(template(compression="gzip"), "id-1", (1,), {}, origin="gen1@h", reply_to="r")
     assert made.headers["compression"] == "application/x-gzip"
     args, _, _ = decode_payload(made.body, made.content_type, "utf-8", made.headers, registry, JSON)
     assert args == [1]

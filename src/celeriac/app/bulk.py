@@ -26,16 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["publish_many"]
 
 
-class _Prepared:
-    """One call of a chunk."""
-
-    __slots__ = ("args", "kwargs", "options", "task_id")
-
-    def __init__(self, options: TaskOptions, args: Any, kwargs: Any, task_id: str) -> None:
-        self.options = options
-        self.args = args
-        self.kwargs = kwargs
-        self.task_id = task_id
+#: One call: its options, its arguments, its id, and the task when it is registered here.
+_Call = tuple[TaskOptions, Any, Any, str, Any]
 
 
 def publish_many(
@@ -45,21 +37,19 @@ def publish_many(
     if chunk < 1:
         raise ValueError(f"publish_many(chunk={chunk!r}): a chunk holds at least one call")
     iterator = iter(signatures)
-    collected: list[Any] = []
-    count = 0
-    batch = list(islice(iterator, chunk))
-    if len(batch) < chunk:
-        made = _prepare_chunk(app, batch)
+    made = _prepare_chunk(app, islice(iterator, chunk))
+    if len(made.calls) < chunk:
         _publish_chunk(app, made, timeout)
         return _results(app, made.calls) if results else len(made.calls)
+    collected: list[Any] = []
+    count = 0
     with _Background(app, timeout) as background:
-        while batch:
-            made = _prepare_chunk(app, batch)
+        while made.calls:
             background.publish(made)
             count += len(made.calls)
             if results:
-                collected.extend(_results(app, made.calls))
-            batch = list(islice(iterator, chunk))
+                collected += _results(app, made.calls)
+            made = _prepare_chunk(app, islice(iterator, chunk))
     return collected if results else count
 
 
@@ -68,7 +58,7 @@ class _Chunk:
 
     __slots__ = ("calls", "declare", "publications")
 
-    def __init__(self, calls: list[_Prepared], publications: list[Publication], declare: list[Queue]) -> None:
+    def __init__(self, calls: list[_Call], publications: list[Publication], declare: list[Queue]) -> None:
         self.calls = calls
         self.publications = publications
         self.declare = declare
@@ -126,56 +116,50 @@ class _Background:
             self._app.sessions.drop()
 
 
-def _prepare_chunk(app: Celery, batch: list[Any]) -> _Chunk:
-    calls = [_call(app, item) for item in batch]
-    expected = [call.task_id for call in calls if not call.options.ignore_result]
+def _prepare_chunk(app: Celery, signatures: Iterable[Any]) -> _Chunk:
+    calls = [_call(app, item) for item in signatures]
+    expected = [task_id for options, _, _, task_id, _ in calls if not options.ignore_result]
     reply_to = (app.backend.expect(expected) if expected else None) or app.sessions.oid
     parent = get_current_worker_request()
-    publications = []
-    for call in calls:
-        options = call.options
-        publication: Publication = prepare(
-            app, options, call.args, call.kwargs, call.task_id,
-            options.reply_to or reply_to,
-            parent, app.tasks.get(options.name),
-        )  # fmt: skip
-        publications.append(publication)
-    declare = [queue for call in calls if call.options.declare for queue in call.options.declare]
-    return _Chunk(calls, publications, list(dict.fromkeys(declare)))
+    publications = [
+        prepare(app, options, args, kwargs, task_id, options.reply_to or reply_to, parent, task)
+        for options, args, kwargs, task_id, task in calls
+    ]
+    declare = {queue: None for options, *_ in calls if options.declare for queue in options.declare}
+    return _Chunk(calls, publications, list(declare))
 
 
 def _publish_chunk(app: Celery, chunk: _Chunk, timeout: float | None) -> None:
     app.publisher.publish_many(chunk.publications, timeout=timeout, declare=chunk.declare)
     if signals.after_task_publish.receivers or signals.task_sent.receivers:
-        for call, publication in zip(chunk.calls, chunk.publications, strict=True):
-            announce_published(call.options, call.args, call.kwargs, call.task_id, publication)
+        for (options, args, kwargs, task_id, _), publication in zip(chunk.calls, chunk.publications, strict=True):
+            announce_published(options, args, kwargs, task_id, publication)
 
 
-def _call(app: Celery, item: Any) -> _Prepared:
+def _call(app: Celery, item: Any) -> _Call:
     """Resolve one signature; without options it costs a look-up."""
-    sig = maybe_signature(item, app=app) if not isinstance(item, Signature) else item
+    sig = item if isinstance(item, Signature) else maybe_signature(item, app=app)
     if not isinstance(sig, Signature):
         raise TypeError(f"publish_many() takes signatures, got {item!r}: use task.s(...)")
-    if sig.subtask_type is not None:
+    if sig["subtask_type"] is not None:
         raise ImproperlyConfigured(f"publish_many() takes plain task signatures, got a {sig.subtask_type}")
-    task = app.tasks.get(sig["task"])
     args, kwargs, options = sig["args"], sig["kwargs"], sig["options"]
+    task = app.tasks.get(sig["task"])
     if task is None:
         resolved = resolve_options(app, sig["task"], None, options)
     else:
-        resolved = task.options_for(args, kwargs, options)
-        args, kwargs = task.dump_models(args, kwargs, options)
-    return _Prepared(resolved, args, kwargs, options.get("task_id") or uuid4())
+        resolved, args, kwargs = task.resolved_call(args, kwargs, options)
+    return resolved, args, kwargs, options.get("task_id") or uuid4(), task
 
 
-def _results(app: Celery, calls: list[_Prepared]) -> list[Any]:
-    parent = get_current_worker_request()
+def _results(app: Celery, calls: list[_Call]) -> list[Any]:
+    parent, result_cls = get_current_worker_request(), app.AsyncResult
     made = []
-    for call in calls:
-        result = (call.options.result_cls or app.AsyncResult)(call.task_id)
-        if call.options.ignore_result:
+    for options, _, _, task_id, _ in calls:
+        result = (options.result_cls or result_cls)(task_id)
+        if options.ignore_result:
             result.ignored = True
-        if parent is not None and call.options.add_to_parent:
+        if parent is not None and options.add_to_parent:
             add_to_parent(parent, result)
         made.append(result)
     return made

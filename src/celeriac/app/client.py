@@ -12,7 +12,7 @@ from celeriac.app.options import routed_template
 from celeriac.app.process import current as process
 from celeriac.current import get_current_task, get_current_worker_request
 from celeriac.message import Publication
-from celeriac.protocol import TaskCall, encode_task
+from celeriac.protocol import encode_task
 from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
@@ -86,17 +86,19 @@ def prepare(
         parent_id = parent_id or parent.id
         if options.inherit_priority:
             priority = (parent.delivery_info or {}).get("priority")
-    call = TaskCall(options.template, task_id, args, kwargs, process.origin, reply_to, root_id, parent_id, priority)
-    destination = options.destination
+    template, destination = options.template, options.destination
     if destination is None:
         router = app.router
         routed = router.route(options.given, options.route_name, args, kwargs, task)
         destination = router.destination(routed)
-        call.template = routed_template(app, options, routed, task)
-    before = None
-    if signals.before_task_publish.receivers:
-        before = _before(options, destination)
-    return Publication(encode_task(call, before), destination, options.not_before, options.mandatory, holdable=True)
+        template = routed_template(app, options, routed, task)
+    before = _before(options, destination) if signals.before_task_publish.receivers else None
+    message = encode_task(
+        template, task_id, args, kwargs,
+        origin=process.origin, reply_to=reply_to, root_id=root_id, parent_id=parent_id, priority=priority,
+        before=before,
+    )  # fmt: skip
+    return Publication(message, destination, options.not_before, options.mandatory, True)
 
 
 def _before(options: TaskOptions, destination: Destination) -> Any:

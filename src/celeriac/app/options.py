@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac.broker.topology import Queue
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.protocol import MessageTemplate, header_template
+from celeriac.protocol import MessageTemplate, header_template, new_form
 from celeriac.serialization.compression import compression_type
 from celeriac.utils.suggest import closest
 
@@ -21,7 +21,15 @@ if TYPE_CHECKING:
     from celeriac.app.publisher import RetryPolicy
     from celeriac.message import Destination
 
-__all__ = ["EXECUTION_OPTIONS", "PLACE_OPTIONS", "TaskOptions", "placed", "resolve_options", "routed_template"]
+__all__ = [
+    "EXECUTION_OPTIONS",
+    "PLACE_OPTIONS",
+    "TaskOptions",
+    "placed",
+    "resolve_options",
+    "reused",
+    "routed_template",
+]
 
 #: Task attributes that are options of every call of the task.
 EXECUTION_OPTIONS = (
@@ -195,6 +203,12 @@ def placed(base: TaskOptions, options: Mapping[str, Any]) -> TaskOptions:
         add_to_parent=options.get("add_to_parent", True),
         given={**base.given, **options},
     )
+
+
+def reused(options: TaskOptions) -> TaskOptions:
+    """The same options, for many calls: brokers then write once what all their messages have in common."""
+    template = options.template
+    return options._replace(template=template._replace(form=new_form(template)))
 
 
 def routed_template(app: Celery, options: TaskOptions, routed: Mapping[str, Any], task: Any) -> MessageTemplate:

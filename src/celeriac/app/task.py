@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Generic, ParamSpec, TypeVar, ca
 
 from celeriac import states
 from celeriac.app.client import send
-from celeriac.app.options import EXECUTION_OPTIONS, PLACE_OPTIONS, TaskOptions, placed, resolve_options
+from celeriac.app.options import EXECUTION_OPTIONS, PLACE_OPTIONS, TaskOptions, placed, resolve_options, reused
 from celeriac.app.plan import ArgumentCheck, TaskPlan, body_check, build_plan
 from celeriac.backend.base import ResultRecord
 from celeriac.current import Context, get_current_app, get_current_request, pop_task, push_task
@@ -290,8 +290,8 @@ class Task(Generic[P, R]):
         result: AsyncResult[R] = await self.app.acall(self.apply_async, args, kwargs, **options)
         return result
 
-    def options_for(self, args: Any, kwargs: Any, options: dict[str, Any]) -> TaskOptions:
-        """Check the arguments of a call and resolve its options.
+    def resolved_call(self, args: Any, kwargs: Any, options: dict[str, Any]) -> tuple[TaskOptions, Any, Any]:
+        """Check the arguments of a call and resolve its options; returns them with the arguments as they are sent.
 
         Raises:
             TypeError: The arguments do not fit `run`.
@@ -299,9 +299,12 @@ class Task(Generic[P, R]):
         check = self._call_check or self._make_check()
         if kwargs or not check.low <= len(args) <= check.high:
             check.check(args, kwargs)
-        if not options and self._defaults is not None:
-            return self._defaults
-        return self._resolve(args, kwargs, dict(options))
+        resolved = self._defaults
+        if options or resolved is None:
+            resolved = self._resolve(args, kwargs, dict(options))
+        if self._validation is not None:
+            args, kwargs = self.dump_models(args, kwargs, options)
+        return resolved, args, kwargs
 
     def dump_models(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> tuple[Any, Any]:
         """Arguments of a call with pydantic's models as plain data; pickle needs no such thing."""
@@ -335,7 +338,7 @@ class Task(Generic[P, R]):
                 return placed(base, given)
         resolved = resolve_options(self._app, self.name, self, {**self.execution_options(), **given})
         if not given and not has_hook and resolved.reusable:
-            self._defaults = resolved
+            self._defaults = resolved = reused(resolved)
         return resolved
 
     def execution_options(self) -> dict[str, Any]:
@@ -424,12 +427,14 @@ class Task(Generic[P, R]):
 
     # ------------------------------------------------------------------ signatures
 
-    def signature(self, args: Any = None, *starargs: Any, **starkwargs: Any) -> Signature:
+    def signature(self, args: Any = None, kwargs: Any = None, *starargs: Any, **starkwargs: Any) -> Signature:
         """A signature of this task; the arguments of `Signature` after ``task``."""
-        from celeriac.canvas.signature import signature
+        if not starargs and not starkwargs:
+            return _signature_of(self, tuple(args or ()), kwargs or {})
+        from celeriac.canvas.signature import Signature
 
         starkwargs.setdefault("app", self.app)
-        return signature(self, args, *starargs, **starkwargs)
+        return Signature(self, args, kwargs, *starargs, **starkwargs)
 
     subtask = signature
 
@@ -669,6 +674,18 @@ class _RequestStack:
 def _pushed(task: Any) -> list[Any]:
     """Tokens of requests entered by hand; they are for tests, and of one thread."""
     return cast("list[Any]", task.__dict__.setdefault("_tokens", []))
+
+
+def _first_signature(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature:
+    """Import the canvas, which those who only call tasks do without, and leave its function in place of this one."""
+    global _signature_of
+    from celeriac.canvas.signature import signature_of
+
+    _signature_of = signature_of
+    return signature_of(task, args, kwargs)
+
+
+_signature_of: Callable[[Any, tuple[Any, ...], dict[str, Any]], Signature] = _first_signature
 
 
 def _current_app() -> Any:

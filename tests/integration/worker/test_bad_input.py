@@ -40,7 +40,7 @@ def body(args: Any = (1, 2), kwargs: Any = None, embed: Any = None) -> bytes:
     return json.dumps([args, kwargs or {}, embed or {}]).encode()
 
 
-def message(data: bytes | None = None, *, kind: dict[str, str] = JSON, **headers: Any) -> Message:
+def message(data: bytes | None = None, *, kind: dict[str, Any] = JSON, **headers: Any) -> Message:
     """A message of the task `add` that is right except for what is given."""
     all_headers = HEADERS | {"id": str(uuid.uuid4())} | headers
     present = {name: value for name, value in all_headers.items() if value != "absent"}

@@ -462,9 +462,9 @@ def test_options_about_the_place_in_a_workflow_are_resolved_as_all_others(
     add: Task[..., Any], options: dict[str, Any]
 ) -> None:
     task: Any = add
-    quick = task.options_for((1,), {}, options)
+    quick, _, _ = task.resolved_call((1,), {}, options)
     full = resolve_options(task.app, task.name, task, {**task.execution_options(), **options})
-    assert quick == full
+    assert quick._replace(template=quick.template._replace(form=None)) == full
     assert list(quick.template.headers) == list(full.template.headers)
 
 

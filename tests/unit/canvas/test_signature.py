@@ -53,6 +53,14 @@ def test_serialized_forms(add: Task[..., Any]) -> None:
     assert wire(add.signature((2, 2), countdown=10))["options"] == {"countdown": 10}
 
 
+def test_the_short_forms_make_what_the_long_one_makes(add: Task[..., Any]) -> None:
+    short, long = add.s(2, y=2), Signature(add, (2,), {"y": 2}, app=add.app)
+    assert (type(short), short, list(short), vars(short)) == (type(long), long, list(long), vars(long))
+    assert add.signature([2], {"y": 2}, {"queue": "q"}) == add.signature(args=(2,), kwargs={"y": 2}, queue="q")
+    assert add.signature([2], {"y": 2}) == short
+    assert add.signature() == add.s() == Signature(add)
+
+
 def test_frozen_form(app: Celery, add: Task[..., Any]) -> None:
     sig = add.s(2, 2)
     result = sig.freeze()

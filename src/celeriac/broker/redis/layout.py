@@ -11,20 +11,23 @@ from binascii import a2b_base64, b2a_base64
 from datetime import UTC, datetime
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.message import Message
+from celeriac.message import Message, MessageForm
 from celeriac.serialization.json_types import dumps as dumps_json
 from celeriac.serialization.json_types import loads as loads_json
 from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 DEFAULT_SEPARATOR = "\x06\x16"
 DEFAULT_STEPS = (0, 3, 6, 9)
 
+#: Under what a form of messages keeps the text of its envelopes.
+_FORM = "redis"
 #: Properties that the envelope has for itself; they are no properties of the message.
 _OWN_PROPERTIES = frozenset({"delivery_info", "delivery_tag", "body_encoding"})
 
@@ -230,12 +233,51 @@ def _routing(exchange: str, routing_key: str, delivery_mode: Any, priority: Any)
     )
 
 
+class _Written(NamedTuple):
+    """An envelope with ``%s`` for what differs between the messages of a form: body, values and tag."""
+
+    text: str
+    headers: Callable[[Any], tuple[Any, ...]]
+    properties: Callable[[Any], tuple[Any, ...]]
+
+
 def encode_envelope(message: Message, exchange: str, routing_key: str, tag: str) -> bytes:
     """What kombu pushes: the message as JSON, its body in base64.
 
     Raises:
         TypeError: A header or property is not JSON.
     """
+    form = message.form
+    if form is None:
+        return _write(message, exchange, routing_key, tag)
+    key = (_FORM, exchange, routing_key)
+    written = form.written.get(key)
+    if written is None:
+        written = form.written[key] = _write_form(form, message, exchange, routing_key)
+    text, headers, properties = written
+    quote = encode_basestring_ascii
+    values = [
+        quote(value) if type(value) is str else "null" if value is None else dumps_json(value).decode("ascii")
+        for value in headers(message.headers) + properties(message.properties)
+    ]
+    return (text % (b2a_base64(message.body, newline=False).decode("ascii"), *values, tag)).encode("ascii")
+
+
+def _write_form(form: MessageForm, message: Message, exchange: str, routing_key: str) -> _Written:
+    """Write a message with marks where messages of its form differ."""
+    mark = uuid.uuid4().hex
+    headers = {**message.headers, **dict.fromkeys(form.headers, mark)}
+    properties = {**message.properties, **dict.fromkeys(form.properties, mark)}
+    example = Message(b"", message.content_type, message.content_encoding, headers, properties)
+    text = _write(example, exchange, routing_key, mark).decode("ascii").replace("%", "%%")
+    tagless, _, end = text.replace(f'"{mark}"', "%s", len(form.headers) + len(form.properties)).partition(mark)
+    start = '{"body": "'
+    return _Written(
+        f"{start}%s{tagless.removeprefix(start)}%s{end}", itemgetter(*form.headers), itemgetter(*form.properties)
+    )
+
+
+def _write(message: Message, exchange: str, routing_key: str, tag: str) -> bytes:
     quote = encode_basestring_ascii
     text = ""
     delivery_mode, priority, expiration = 2, 0, None

@@ -22,7 +22,7 @@ from celeriac.broker.redis.layout import (
     topic_regex,
 )
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.message import Message
+from celeriac.message import Message, MessageForm
 
 #: As kombu 5.7.0 wrote it.
 RECORDED = (
@@ -51,6 +51,29 @@ def test_envelope_has_the_parts_that_kombu_writes() -> None:
     tag = "e03d11d1-04d3-4d57-aae8-72afd1d4890a"
     sent = message(correlation_id="c", reply_to="r", delivery_mode=2, expiration="60000", priority=5)
     assert json.loads(encode_envelope(sent, "dex", "k", tag)) == json.loads(RECORDED)
+
+
+@given(
+    st.lists(
+        st.tuples(st.binary(max_size=8), st.text(), st.none() | st.text() | st.integers(), st.text(), st.uuids()),
+        min_size=1,
+        max_size=3,
+    ),
+    st.text(),
+)
+def test_envelopes_of_one_form_are_those_of_messages_without(
+    calls: list[tuple[bytes, str, str | int | None, str, uuid.UUID]], constant: str
+) -> None:
+    form = MessageForm(("id", "group"), ("correlation_id", "reply_to"))
+    for body, id_, group, reply_to, number in calls:
+        tag = str(number)
+        headers: dict[str, Any] = {"lang": "100 %s", "id": id_, "x": [constant, None], "group": group, "stamps": {}}
+        properties = {"correlation_id": id_, "reply_to": reply_to, "delivery_mode": 2, "priority": 5, "type": constant}
+        plain = Message(body, "application/json", "utf-8", headers, properties)
+        formed = Message(body, "application/json", "utf-8", headers, properties, form)
+        for exchange, routing_key in (("", constant), ("dex %s", "k")):
+            expected = encode_envelope(plain, exchange, routing_key, tag)
+            assert encode_envelope(formed, exchange, routing_key, tag) == expected
 
 
 def test_envelope_ends_with_its_tag() -> None:
