@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celeriac.canvas.signature import Signature, as_signature, maybe_signature
 from celeriac.canvas.stamping import combine
+from celeriac.canvas.unread import Unread
 from celeriac.current import get_current_task, get_current_worker_request
 from celeriac.result import GroupResult, allow_join_result
 from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from celeriac.canvas.stamping import StampingVisitor
     from celeriac.current import AppLike
@@ -30,6 +32,9 @@ _OF_THE_WHOLE = frozenset(
 class group(Signature):  # noqa: N801 - Celery's name
     """Tasks at the same time.
 
+    The tasks of a generator, or any other iterator, are read when they are sent, a few at a time, or when something
+    else is done with the group.
+
     Args:
         *tasks: Signatures, or one iterable of them, or one group.
         **options: Options of every task.
@@ -46,12 +51,13 @@ class group(Signature):  # noqa: N801 - Celery's name
                 given = only.tasks
             elif not isinstance(only, dict):
                 given = only
-        super().__init__(
-            "celery.group", (), {"tasks": [as_signature(task) for task in given]}, options,
-            subtask_type="group", app=app,
-        )  # fmt: skip
-        if self._app is None and self.tasks:
-            self._app = self.tasks[0]._app
+        unread = Unread(given) if isinstance(given, Iterator) else None
+        members = [] if unread is not None else [as_signature(task) for task in given]
+        super().__init__("celery.group", (), {"tasks": members}, options, subtask_type="group", app=app)
+        first = unread.first() if unread is not None else members[0] if members else None
+        if self._app is None and first is not None:
+            self._app = first._app
+        self._unread = unread
 
     @classmethod
     def from_dict(cls, d: Mapping[str, Any], app: AppLike | None = None) -> Signature:
@@ -63,6 +69,51 @@ class group(Signature):  # noqa: N801 - Celery's name
         made.options = dict(d.get("options") or {})
         made.immutable = d.get("immutable", False)
         return made
+
+    # ------------------------------------------------------------------ tasks that are not read yet
+
+    _unread: Unread | None = None
+
+    def _read(self) -> None:
+        """Make an ordinary group of it."""
+        unread, self._unread = self._unread, None
+        if unread is not None:
+            dict.__getitem__(self, "kwargs")["tasks"] += unread.everything()
+
+    def __getitem__(self, key: str) -> Any:
+        if self._unread is not None and key == "kwargs":
+            self._read()
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        """As of a dictionary."""
+        if self._unread is not None and key == "kwargs":
+            self._read()
+        return super().get(key, default)
+
+    def __iter__(self) -> Iterator[str]:
+        # `dict` copies its subclasses without asking them, unless they have this.
+        self._read()
+        return super().__iter__()
+
+    def items(self) -> Any:
+        """As of a dictionary."""
+        self._read()
+        return super().items()
+
+    def values(self) -> Any:
+        """As of a dictionary."""
+        self._read()
+        return super().values()
+
+    def __eq__(self, other: object) -> bool:
+        self._read()
+        return super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment]
 
     @property
     def tasks(self) -> list[Any]:
@@ -125,19 +176,55 @@ class group(Signature):  # noqa: N801 - Celery's name
                 whole = whole | as_signature(step)
             return whole.apply_async(args, kwargs, add_to_parent=add_to_parent, **given)
         place = {key: given.pop(key, None) for key in ("group_id", "chord", "root_id", "parent_id", "group_index")}
-        copy = self.clone()
-        result = copy.freeze(given.pop("task_id", None), **place)
-        copy.send(args, kwargs, given)
+        task_id = given.pop("task_id", None)
+        if self._unread is not None:
+            result = self._send_unread(self._unread, args, kwargs, given, {"task_id": task_id, **place})
+        else:
+            copy = self.clone()
+            result = copy.freeze(task_id, **place)
+            copy.send(args, kwargs, given)
         if add_to_parent:
             record_child(result)
         return result
 
-    def send(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> None:
-        """Send the tasks, which are frozen: together, but for those whose class has an `apply_async` of its own."""
+    def _send_unread(
+        self, unread: Unread, args: Any, kwargs: Any, options: Mapping[str, Any], place: Mapping[str, Any]
+    ) -> GroupResult:
+        """Send tasks as they are read; what stays of each is its result."""
+        empty = group(app=self._app)
+        empty.args, empty.immutable = self.args, self.immutable
+        empty.options = {**self.options, **{key: value for key, value in place.items() if value is not None}}
+        own = dict(empty.options)
+        gid = own.setdefault("task_id", uuid4())
+        for_all, _ = empty._of_each()
+        of_place = {key: own.get(key) for key in ("root_id", "parent_id", "chord")}
+        results: list[Any] = []
+
+        def frozen() -> Iterator[Any]:
+            for item in unread:
+                for member in _flat(item, self._app):
+                    copy = member.clone(self.args, None, **for_all)
+                    results.append(copy.freeze(group_id=gid, group_index=len(results), **of_place))
+                    yield copy
+
+        self.send(args, kwargs, options, frozen())
+        if len(results) == 1 and isinstance(results[0], GroupResult):
+            return results[0]
+        return GroupResult(gid, results, app=self.app)
+
+    def send(self, args: Any, kwargs: Any, options: Mapping[str, Any], members: Iterable[Any] | None = None) -> None:
+        """Send tasks, which are frozen: together, but for those whose class has an `apply_async` of its own.
+
+        Args:
+            args: Go in front of the positional arguments of each.
+            kwargs: Go over the keyword arguments of each.
+            options: Go over the options of each.
+            members: The tasks; None sends those of the group.
+        """
         app, alone = self.app, []
 
         def together() -> Iterator[Signature]:
-            for member in self._merged(args, kwargs, options):
+            for member in _merged(self.tasks if members is None else members, args, kwargs, options):
                 task = app.tasks.get(member["task"])
                 if task is None or not task.overrides_apply_async:
                     yield member
@@ -147,16 +234,6 @@ class group(Signature):  # noqa: N801 - Celery's name
         app.publish_many(together(), results=False)
         for member in alone:
             member.apply_async(add_to_parent=False)
-
-    def _merged(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> Iterator[Signature]:
-        """What is to be sent for each task."""
-        for member in self.tasks:
-            first, _ = member.outgoing(args, kwargs, options)
-            if first is not None and first.subtask_type is not None:
-                # A chord, or a chain that begins with one or with a group.
-                first.apply_async(add_to_parent=False)
-            elif first is not None:
-                yield first
 
     def _of_each(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Its options and keyword arguments that are those of every task."""
@@ -281,21 +358,32 @@ def _first_name(tasks: Iterable[Any]) -> str:
     return ""
 
 
+def _merged(members: Iterable[Any], args: Any, kwargs: Any, options: Mapping[str, Any]) -> Iterator[Signature]:
+    """What is to be sent for each task."""
+    for member in members:
+        first, _ = member.outgoing(args, kwargs, options)
+        if first is not None and first.subtask_type is not None:
+            # A chord, or a chain that begins with one or with a group.
+            first.apply_async(add_to_parent=False)
+        elif first is not None:
+            yield first
+
+
 def flat_members(whole: group) -> list[Any]:
     """Its tasks, with those of groups in it in their place; empty chains have nothing to run and are left out."""
-    found: list[Any] = []
-    for member in whole.tasks:
-        if member._app is None:
-            member._app = whole._app
-        if not isinstance(member, group):
-            if not (member.subtask_type == "chain" and not member.kwargs["tasks"]):
-                found.append(member)
-            continue
-        for_all, partial = member._of_each()
-        found += flat_members(member) if not (member.args or partial or for_all) else [
-            each.clone(member.args, partial, **for_all) for each in flat_members(member)
-        ]  # fmt: skip
-    return found
+    return [each for member in whole.tasks for each in _flat(member, whole._app)]
+
+
+def _flat(member: Any, app: AppLike | None) -> list[Any]:
+    if member._app is None:
+        member._app = app
+    if not isinstance(member, group):
+        return [] if member.subtask_type == "chain" and not member.kwargs["tasks"] else [member]
+    for_all, partial = member._of_each()
+    inner = flat_members(member)
+    if not (member.args or partial or for_all):
+        return inner
+    return [each.clone(member.args, partial, **for_all) for each in inner]
 
 
 def record_child(result: Any) -> None:
