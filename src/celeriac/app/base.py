@@ -333,7 +333,7 @@ class Celery(Declaring):
     def publish_many(
         self, signatures: Iterable[Any], *, chunk: int = 1000, timeout: float | None = None, results: bool = True
     ) -> list[AsyncResult[Any]] | int:
-        """Publish many calls, pipelined and confirmed, in memory bounded by ``chunk``.
+        """Publish many calls, pipelined and confirmed, in memory bounded by three chunks.
 
         A chunk whose connection breaks is published again as a whole, each call under the id it had: a call that
         the broker had accepted before it broke may then run twice, and none is lost.
