@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.backend import BackendOptions
 from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX
-from celeriac.backend.kv.backend import KeyValueBackend, open_driver
+from celeriac.backend.kv.backend import JoiningKeyValueBackend, open_driver
 from celeriac.backend.kv.driver import Entry
 from celeriac.testing.contracts import BackendUnderTest
 from celeriac.utils.dataclass import replace
@@ -80,6 +80,7 @@ def _s3(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
         options={"settings": settings},
         put_malformed=_put_malformed(url, settings),
         batch=15,
+        chord=200,
         reaction=2.0,
         disconnect=proxy.reset,
         url_at_port=lambda port: f"s3://{bucket}?endpoint_url=http://127.0.0.1:{port}",
@@ -99,6 +100,7 @@ def _dynamodb(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTe
         # The service keeps items of up to 400 KB.
         largest=300_000,
         batch=120,
+        chord=200,
         reaction=2.0,
         disconnect=proxy.reset,
         url_at_port=at_port,
@@ -121,15 +123,15 @@ def _mongodb(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTes
 
     collections = {TASK_PREFIX: "celery_taskmeta", GROUP_PREFIX: "celery_groupmeta"}
 
-    def open_(url: str, options: BackendOptions) -> KeyValueBackend:
-        backend = KeyValueBackend(Driver(lambda: client, "celery", collections, url), options)
+    def open_(url: str, options: BackendOptions) -> JoiningKeyValueBackend:
+        backend = JoiningKeyValueBackend(Driver(lambda: client, "celery", collections, url), options)
         backend.capabilities = replace(backend.capabilities, in_process=True)
         return backend
 
     def put_malformed(task_id: str) -> None:
         client["celery"]["celery_taskmeta"].insert_one({"_id": task_id, "status": "SUCCESS", "result": "{truncated"})
 
-    return BackendUnderTest("mongodb://emulated", open=open_, reaction=1.0, put_malformed=put_malformed)
+    return BackendUnderTest("mongodb://emulated", open=open_, reaction=1.0, chord=1000, put_malformed=put_malformed)
 
 
 def _django_cache(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
@@ -143,7 +145,7 @@ def _django_cache(request: pytest.FixtureRequest, directory: Path) -> BackendUnd
         cache.set(TASK_PREFIX + task_id, "{truncated", 60)
         cache.close()
 
-    return BackendUnderTest("django-cache", reaction=1.0, put_malformed=put_malformed)
+    return BackendUnderTest("django-cache", reaction=1.0, chord=1000, put_malformed=put_malformed)
 
 
 def _django_db(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
@@ -156,7 +158,7 @@ def _django_db(request: pytest.FixtureRequest, directory: Path) -> BackendUnderT
         driver = open_driver("django-db", f"django-db://{alias}", BackendOptions())
         driver.write(Entry(TASK_PREFIX + task_id, data, None))
 
-    return BackendUnderTest(f"django-db://{alias}", reaction=1.0, put_malformed=put_malformed)
+    return BackendUnderTest(f"django-db://{alias}", reaction=1.0, chord=1000, put_malformed=put_malformed)
 
 
 def _azure(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
@@ -167,13 +169,14 @@ def _azure(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
         options={"settings": settings},
         reaction=2.0,
         batch=15,
+        chord=200,
         put_malformed=_put_malformed(url, settings),
     )
 
 
 def _gcs(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
     url = f"gs://{os.environ['CELERIAC_TEST_GCS']}/{servers.unique()}"
-    return BackendUnderTest(url, reaction=2.0, batch=15, put_malformed=_put_malformed(url))
+    return BackendUnderTest(url, reaction=2.0, batch=15, chord=200, put_malformed=_put_malformed(url))
 
 
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {

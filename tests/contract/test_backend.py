@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 ALL = ["memory", "sqlite", "redis", "redis+cluster", "postgresql", "mysql", "db+sqlite", "rpc", *store_subjects.STORES]
-CHORDS = ["memory", "sqlite", "redis", "redis+cluster", "postgresql", "mysql", "db+sqlite"]
+CHORDS = ["memory", "sqlite", "redis", "redis+cluster", "postgresql", "mysql", "db+sqlite", *store_subjects.STORES]
 SERVERS = ["redis", "redis+cluster", "postgresql", "mysql", "rpc", *store_subjects.SERVERS]
 MALFORMED = ["sqlite", "redis", "redis+cluster", "postgresql", "mysql", *store_subjects.STORES]
 

@@ -99,7 +99,7 @@ def mongomock_client() -> Any:
     return client.MongoClient()
 
 
-def _configure_django() -> None:
+def configure_django() -> None:
     """Django's settings for this process."""
     import django
     from django.conf import settings
@@ -111,7 +111,7 @@ def _configure_django() -> None:
 
 def configure_django_cache(memcached: str) -> None:
     """Let Django's default cache be a memcached."""
-    _configure_django()
+    configure_django()
     from django.core.cache import caches
 
     backend = "django.core.cache.backends.memcached.PyMemcacheCache"
@@ -120,7 +120,7 @@ def configure_django_cache(memcached: str) -> None:
 
 def configure_django_database(path: Path) -> str:
     """A database of Django in an SQLite file; returns its alias."""
-    _configure_django()
+    configure_django()
     from django.db import connections
 
     alias, engine = servers.unique(), "django.db.backends.sqlite3"

@@ -58,9 +58,9 @@ def open_backend(url: str, options: BackendOptions | None = None) -> ResultBacke
         url = f"cache+{options.settings.get('cache_backend') or 'memcached://'}"
     scheme = url.partition("://")[0]
     if scheme in STORES:
-        from celeriac.backend.kv.backend import KeyValueBackend, open_driver
+        from celeriac.backend.kv.backend import open_key_value_backend
 
-        return KeyValueBackend(open_driver(scheme, url, options), options)
+        return open_key_value_backend(scheme, url, options)
     return _factory(scheme, url)(url, options)
 
 

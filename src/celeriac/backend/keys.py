@@ -6,18 +6,25 @@ from typing import Any, Final
 
 TASK_PREFIX: Final = "celery-task-meta-"
 GROUP_PREFIX: Final = "celery-taskset-meta-"
+#: What Celery has no keys for; key-value stores keep bytes there.
+OWN_PREFIX: Final = "celeriac-"
+CHORD_PREFIX: Final = "celeriac-chord-"
+CLAIM_PREFIX: Final = "celeriac-claim-"
+DUE_PREFIX: Final = "celeriac-due-"
+GRAPH_PREFIX: Final = "celeriac-graph-"
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """What is kept under a key, for stores with a table for each: `TASK_PREFIX` or `GROUP_PREFIX`, and the id.
+    """What is kept under a key, for stores with a table for each: one of three prefixes, and the id.
 
-    A ``global_keyprefix`` stays in front of the id.
+    The prefix is `TASK_PREFIX`, `GROUP_PREFIX` or `OWN_PREFIX`.  A ``global_keyprefix`` stays in front of the id.
     """
-    for prefix in (TASK_PREFIX, GROUP_PREFIX):
-        before, found, id_ = key.partition(prefix)
-        if found:
-            return prefix, before + id_
-    raise ValueError(f"{key!r} is no key of a result")
+    places = {key.find(prefix): prefix for prefix in (TASK_PREFIX, GROUP_PREFIX, OWN_PREFIX) if prefix in key}
+    if not places:
+        raise ValueError(f"{key!r} is no key of a result")
+    # An id may hold one as well, but later.
+    first = min(places)
+    return places[first], key[:first] + key[first + len(places[first]) :]
 
 
 def key_prefix(prefix: Any) -> str:

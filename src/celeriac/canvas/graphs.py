@@ -14,7 +14,7 @@ from base64 import urlsafe_b64encode
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.exceptions import GraphMissing, OperationalError, SerializationError
+from celeriac.exceptions import BackendStoreError, GraphMissing, OperationalError, SerializationError
 from celeriac.serialization.compression import compress, decompress
 from celeriac.serialization.serializers import pack
 
@@ -104,10 +104,10 @@ def shared_body(app: AppLike, body: Any, members: int) -> Any:
 
 
 def _keep(app: AppLike, stored: Mapping[str, bytes]) -> bool:
-    """Store blocks; False says that the store cannot be reached."""
+    """Store blocks; False says that the store cannot be reached, or has no room for them."""
     try:
         app.backend.keep_graphs(stored)
-    except OperationalError as exc:
+    except (OperationalError, BackendStoreError) as exc:
         url = app.backend.url
         logger.warning("The rest of a workflow travels with each of its messages, as %s failed: %s", url, exc)
         return False

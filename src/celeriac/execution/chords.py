@@ -18,7 +18,14 @@ from celeriac.backend.base import ChordPart, ChordProgress
 from celeriac.canvas import graphs
 from celeriac.canvas.signature import as_signature, maybe_signature
 from celeriac.current import Context
-from celeriac.exceptions import ChordError, EncodeError, GraphMissing, OperationalError, SerializationError
+from celeriac.exceptions import (
+    BackendStoreError,
+    ChordError,
+    EncodeError,
+    GraphMissing,
+    OperationalError,
+    SerializationError,
+)
 from celeriac.execution import follow_up
 from celeriac.execution.patience import patiently
 from celeriac.execution.results import store_records
@@ -118,11 +125,12 @@ def _add(chord_id: str, ended: Sequence[EndedPart], told: Mapping[str, Any], sto
 
     try:
         return patiently(add, what, stop_waiting)
-    except SerializationError as exc:
+    except (SerializationError, BackendStoreError) as exc:
         if len(ended) > 1:
             # Whatever is wrong with one must not keep back the others.
             return max(_add(chord_id, [each], told, stop_waiting) for each in ended)
-        parts[0].state, parts[0].result = states.FAILURE, EncodeError(f"{parts[0].result!r} cannot be stored: {exc}")
+        error = EncodeError(f"{parts[0].result!r:.200} cannot be stored: {exc}")
+        parts[0].state, parts[0].result = states.FAILURE, error
         return patiently(add, what, stop_waiting)
 
 

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def settings_of(
-    redis_server: str, tmp_path_factory: pytest.TempPathFactory
+    request: pytest.FixtureRequest, redis_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[[str], dict[str, Any]]]:
-    """Settings of an application of its own on a broker, given by its scheme."""
+    """Settings of an application of its own on a broker, given by its scheme; ``+store`` may name the result store."""
     with ExitStack() as stack:
         vhosts: list[str] = []
 
@@ -29,15 +29,18 @@ def settings_of(
                 url = f"{redis_server}/4"
                 # Other tests of this module may be using the database: names keep them apart.
                 conf = {"broker_url": url, "result_backend": url}
-            elif scheme == "sqlite":
+            elif scheme.startswith("sqlite"):
                 url = f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/queue.db"
                 conf = {"broker_url": url, "result_backend": url}
+                if scheme == "sqlite+file":
+                    conf["result_backend"] = f"file://{tmp_path_factory.mktemp('results')}"
+                elif scheme == "sqlite+memcached":
+                    port = request.getfixturevalue("memcached").port
+                    conf["result_backend"] = f"cache+memcached://127.0.0.1:{port}/"
             else:
                 if not vhosts:
                     vhosts.append(stack.enter_context(servers.rabbitmq_vhost(name)))
                 conf = {"broker_url": vhosts[0], "result_backend": f"{redis_server}/5"}
-                if scheme == "amqp+rpc":
-                    conf["result_backend"] = "rpc://"
                 if scheme == "amqp+postgresql":
                     conf["result_backend"] = "db+" + stack.enter_context(servers.postgresql_database(name))
             return conf | {"task_default_queue": name, "task_create_missing_queue_exchange_type": "direct"}

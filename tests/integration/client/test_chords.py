@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from tests.support.client_app import Site
 
 
-@pytest.fixture(scope="module", params=["redis", "sqlite", "amqp", "amqp+postgresql"])
+@pytest.fixture(
+    scope="module", params=["redis", "sqlite", "amqp", "amqp+postgresql", "sqlite+file", "sqlite+memcached"]
+)
 def site(
     request: pytest.FixtureRequest,
     settings_of: Callable[[str], dict[str, Any]],

@@ -8,7 +8,7 @@ import pytest
 
 from celeriac import Celery, chord
 from celeriac.backend import ResultRecord
-from celeriac.exceptions import ChordError
+from celeriac.exceptions import BackendStoreError, ChordError
 from celeriac.execution import chords
 
 if TYPE_CHECKING:
@@ -95,6 +95,23 @@ def test_a_body_that_is_lost_fails_its_result(app: Celery) -> None:
     assert chords.conclude_overdue(app) == 0
     with pytest.raises(ChordError, match=r"body cannot be read: GraphMissing\(.*task_graph_expires"):
         app.AsyncResult(task_id).get(timeout=0)
+
+
+def test_a_part_that_the_store_refuses_fails_and_keeps_back_no_other(
+    app: Celery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts, add = send(app, 3), app.backend.add_chord_parts
+
+    def refusing(chord_id: str, some: Any, body: bytes | None, *, lease: float) -> Any:
+        if any(part.result == 1 for part in some):
+            raise BackendStoreError("too large")
+        return add(chord_id, some, body, lease=lease)
+
+    monkeypatch.setattr(app.backend, "add_chord_parts", refusing)
+    chords.record_parts(parts)
+    result = app.AsyncResult(parts[0].body["options"]["task_id"])
+    assert result.state == "FAILURE"
+    assert "1 cannot be stored: too large" in str(result.result)
 
 
 def test_a_chord_left_complete_is_concluded_by_another(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ except ImportError as exc:
     raise missing_package("Azure Blob Storage", "azure-storage-blob", "azureblockblob") from exc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from celeriac.backend.base import BackendOptions
 
@@ -100,6 +100,10 @@ class AzureDriver(Driver):
         for _ in in_parallel(self.write, entries, _CONNECTIONS):
             continue
 
+    def create_many(self, entries: Sequence[Entry]) -> None:
+        for _ in in_parallel(lambda entry: self.write(entry, ABSENT), entries, _CONNECTIONS):
+            continue
+
     def delete(self, keys: Sequence[str]) -> None:
         self._delete_blobs([self._base_path + key for key in keys])
 
@@ -115,9 +119,10 @@ class AzureDriver(Driver):
         for _ in in_parallel(delete_one, names, _CONNECTIONS):
             continue
 
-    def sweep(self, prefixes: Sequence[str], seconds: float) -> int:
-        before, removed = datetime.now(UTC) - timedelta(seconds=seconds), 0
-        for prefix in prefixes:
+    def sweep(self, lifetimes: Mapping[str, float]) -> int:
+        now, removed = datetime.now(UTC), 0
+        for prefix, seconds in lifetimes.items():
+            before = now - timedelta(seconds=seconds)
             for page in self._container.list_blobs(name_starts_with=self._base_path + prefix).by_page():
                 old = [blob.name for blob in page if blob.last_modified <= before]
                 self._delete_blobs(old)

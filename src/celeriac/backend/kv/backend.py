@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 import time
 import warnings
 from importlib import import_module
@@ -11,19 +12,32 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac import states
 from celeriac.backend.base import BackendCapabilities, BackendOptions, ResultRecord
 from celeriac.backend.chordless import WithoutChords
-from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, key_prefix
+from celeriac.backend.joining import JoinsChords
+from celeriac.backend.keys import (
+    CHORD_PREFIX,
+    CLAIM_PREFIX,
+    DUE_PREFIX,
+    GRAPH_PREFIX,
+    GROUP_PREFIX,
+    TASK_PREFIX,
+    key_prefix,
+)
+from celeriac.backend.kv.chords import KeyValueChords
 from celeriac.backend.kv.driver import ABSENT, Entry
 from celeriac.backend.kv.schemes import STORES
 from celeriac.backend.kv.watcher import Waiter, Watcher
+from celeriac.backend.retention import chord_lifetime, graph_lifetime
 from celeriac.backend.watching import WatchedResults
 from celeriac.exceptions import BackendStoreError, CeleryWarning
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from celeriac.backend.kv.driver import Codec, Driver, Stored
 
 _FOREVER: Final = float("inf")
+#: Unix time until which something is to be read.
+_UNTIL: Final = struct.Struct(">d")
 #: How often to look again when others keep changing what is there.
 _ATTEMPTS: Final = 20
 
@@ -38,8 +52,18 @@ def open_driver(scheme: str, url: str, options: BackendOptions) -> Driver:
     return driver
 
 
+def open_key_value_backend(scheme: str, url: str, options: BackendOptions) -> KeyValueBackend:
+    """The backend of a scheme of `STORES`; chords need a store that fits. Connects to nothing yet.
+
+    Raises:
+        ImproperlyConfigured: See `open_driver`.
+    """
+    driver = open_driver(scheme, url, options)
+    return (JoiningKeyValueBackend if driver.joins_chords() else KeyValueBackend)(driver, options)
+
+
 class KeyValueBackend(WithoutChords, WatchedResults):
-    """A result store.
+    """A result store that does not join chords.
 
     Args:
         driver: The store.
@@ -49,11 +73,10 @@ class KeyValueBackend(WithoutChords, WatchedResults):
     def __init__(self, driver: Driver, options: BackendOptions) -> None:
         self.options = options
         self.url = driver.url
-        # Chords are not joined here yet.
         self.capabilities = BackendCapabilities(driver.name, expires=driver.expires, chords=False)
         self._driver = driver
         self._codec = driver.codec(options)
-        prefix = key_prefix(options.transport_options.get("global_keyprefix"))
+        prefix = self._prefix = key_prefix(options.transport_options.get("global_keyprefix"))
         self._task_prefix, self._group_prefix = prefix + TASK_PREFIX, prefix + GROUP_PREFIX
         self._watcher_pid = 0
         self._watcher: Watcher | None = None
@@ -159,13 +182,60 @@ class KeyValueBackend(WithoutChords, WatchedResults):
             self._driver.delete([self._group_prefix + group_id])
 
     def sweep(self) -> int:
-        if self._driver.expires or not self.options.expires:
+        lifetimes = {self._prefix + prefix: seconds for prefix, seconds in self._lifetimes().items() if seconds}
+        if self._driver.expires or not lifetimes:
             return 0
         with self._driver.errors():
-            return self._driver.sweep((self._task_prefix, self._group_prefix), self.options.expires)
+            return self._driver.sweep(lifetimes)
+
+    def _lifetimes(self) -> dict[str, float | None]:
+        """Seconds that things are kept, by the prefix of their keys."""
+        return {TASK_PREFIX: self.options.expires, GROUP_PREFIX: self.options.expires}
 
     def close(self) -> None:
         self._driver.close()
+
+
+class JoiningKeyValueBackend(JoinsChords, KeyValueBackend):
+    """The same with chords and the rest of workflows, in a store that is fit to join chords.
+
+    Args:
+        driver: The store.
+        options: Settings common to all backends.
+    """
+
+    def __init__(self, driver: Driver, options: BackendOptions) -> None:
+        super().__init__(driver, options)
+        self.capabilities = BackendCapabilities(driver.name, expires=driver.expires, graphs=True)
+        self._chords = KeyValueChords(options, driver, self._prefix)
+
+    def _lifetimes(self) -> dict[str, float | None]:
+        of_chords = chord_lifetime(self.options)
+        return {
+            **super()._lifetimes(),
+            CHORD_PREFIX: of_chords,
+            CLAIM_PREFIX: of_chords,
+            DUE_PREFIX: of_chords,
+            GRAPH_PREFIX: graph_lifetime(self.options),
+        }
+
+    def keep_graphs(self, graphs: Mapping[str, bytes]) -> None:
+        lifetime = graph_lifetime(self.options)
+        # Not every store drops what has expired by itself.
+        until = _UNTIL.pack(time.time() + lifetime if lifetime else _FOREVER)
+        entries = [Entry(self._graph_key(id_), until + data, lifetime) for id_, data in graphs.items()]
+        with self._driver.errors():
+            self._driver.write_many(entries)
+
+    def load_graph(self, graph_id: str) -> bytes | None:
+        key = self._graph_key(graph_id)
+        stored = self._read([key]).get(key)
+        if stored is None or _UNTIL.unpack_from(stored.data)[0] <= time.time():
+            return None
+        return bytes(stored.data[_UNTIL.size :])
+
+    def _graph_key(self, graph_id: str) -> str:
+        return self._prefix + GRAPH_PREFIX + graph_id
 
 
 class KeyValueWatch:

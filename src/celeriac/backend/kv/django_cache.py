@@ -24,12 +24,16 @@ from celeriac.serialization.failures import encode_exception
 
 try:
     from django.core.cache import InvalidCacheBackendError, caches
+    from django.core.cache.backends.dummy import DummyCache
+    from django.core.cache.backends.filebased import FileBasedCache
+    from django.core.cache.backends.locmem import LocMemCache
     from django.core.exceptions import ImproperlyConfigured as DjangoImproperlyConfigured
+    from django.utils.module_loading import import_string
 except ImportError as exc:
     raise missing_package("Django", "django", "django") from exc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from celeriac.backend.kv.driver import Codec
 
@@ -38,6 +42,10 @@ _LOCK_SUFFIX: Final = ".celeriac-lock"
 #: Seconds after which the lock of a process that was killed is free again, and between two attempts.
 _LOCK_TIMEOUT: Final = 5
 _LOCK_PAUSE: Final = 0.002
+#: Seconds for which a process may be sure to hold it still.
+_LOCK_SURE: Final = 3.0
+#: Caches of one process, or whose `add` takes several steps.
+_UNSHARED: Final = (DummyCache, LocMemCache, FileBasedCache)
 
 
 class MetaCodec:
@@ -126,6 +134,14 @@ class DjangoCacheDriver(Driver):
             )
         return MetaCodec()
 
+    def joins_chords(self) -> bool:
+        try:
+            kind = import_string(caches.settings[self._alias]["BACKEND"])
+        except (DjangoImproperlyConfigured, ImportError, KeyError):
+            # Whoever uses it is told what is wrong.
+            return True
+        return not issubclass(kind, _UNSHARED)
+
     def _open(self) -> _Cache:
         return _Cache(caches.create_connection(self._alias))
 
@@ -144,24 +160,35 @@ class DjangoCacheDriver(Driver):
         with self._cache() as cache:
             if expecting is ABSENT:
                 return bool(cache.add(entry.key, entry.data, entry.seconds))
-            with self._locked(cache, entry.key):
+            with self._locked(cache, entry.key) as check:
                 if expecting is not ANY and repr(cache.get(entry.key)) != repr(expecting):
                     return False
+                check()
                 cache.set(entry.key, entry.data, entry.seconds)
             return True
 
     @contextmanager
-    def _locked(self, cache: Any, key: str) -> Iterator[None]:
+    def _locked(self, cache: Any, key: str) -> Iterator[Callable[[], None]]:
+        """Hold the lock of a key; yields what raises when it may have been lost."""
         lock = key + _LOCK_SUFFIX
         deadline = time.monotonic() + max(self._timeout, _LOCK_TIMEOUT)
+        asked_at = time.monotonic()
         while not cache.add(lock, 1, _LOCK_TIMEOUT):
             if time.monotonic() > deadline:
                 raise OperationalError(f"the lock {lock!r} in {self.url} was not free in time")
             time.sleep(_LOCK_PAUSE)
+            asked_at = time.monotonic()
+
+        def check() -> None:
+            if time.monotonic() - asked_at > _LOCK_SURE:
+                raise OperationalError(f"the lock {lock!r} in {self.url} was held for too long to be sure of it")
+
         try:
-            yield
+            yield check
         finally:
-            cache.delete(lock)
+            # Another process may have it by now.
+            if time.monotonic() - asked_at <= _LOCK_SURE:
+                cache.delete(lock)
 
     def delete(self, keys: Sequence[str]) -> None:
         with self._cache() as cache:

@@ -1,4 +1,4 @@
-"""Results in a database of Django, in the tables of django-celery-results: ``django-db``.
+"""Results in a database of Django, in the tables of django-celery-results and one of our own: ``django-db``.
 
 Tables that are missing are made.  Clients that wait look again; the daily clean-up deletes what has expired.
 """
@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from celeriac.backend.base import BackendOptions, ResultRecord
-from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, split_key
+from celeriac.backend.keys import GROUP_PREFIX, OWN_PREFIX, TASK_PREFIX, split_key
 from celeriac.backend.kv.columns import ResultColumn, iso, moment
 from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored, missing_package, pages
 from celeriac.exceptions import (
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _IDS_AT_ONCE: Final = 500
+#: What tells one row from another that is put in its place.
+_IDENTITY: Final = ("status", "result", "date_done", "version")
 #: Extended fields that have a column, and fields that are kept in the column ``meta``.
 _EXTENDED: Final = {"name": "task_name", "worker": "worker"}
 _SERIALIZED: Final = {"args": "task_args", "kwargs": "task_kwargs"}
@@ -86,8 +90,18 @@ _GROUPS: Final = _table(
         "result": models.TextField(null=True),
     },
 )
+_VALUES: Final = _table(
+    "celeriac_values",
+    {
+        "name": models.CharField(max_length=255, unique=True),
+        "data": models.BinaryField(),
+        # Another one with each change: not every database compares what is binary.
+        "version": models.CharField(max_length=32),
+        "expires_at": models.FloatField(null=True, db_index=True),
+    },
+)
 #: Of each prefix of keys: the table, and the column of ids.
-_TABLES: Final = {TASK_PREFIX: (_TASKS, "task_id"), GROUP_PREFIX: (_GROUPS, "group_id")}
+_TABLES: Final = {TASK_PREFIX: (_TASKS, "task_id"), GROUP_PREFIX: (_GROUPS, "group_id"), OWN_PREFIX: (_VALUES, "name")}
 
 
 class RowCodec:
@@ -236,11 +250,14 @@ class DjangoDatabaseDriver(Driver):
     def write_many(self, entries: Sequence[Entry]) -> None:
         self._outside_of_loops(lambda: self._write_many(entries))
 
+    def create_many(self, entries: Sequence[Entry]) -> None:
+        self._outside_of_loops(lambda: self._create_many(entries))
+
     def delete(self, keys: Sequence[str]) -> None:
         self._outside_of_loops(lambda: self._delete(keys))
 
-    def sweep(self, prefixes: Sequence[str], seconds: float) -> int:
-        return self._outside_of_loops(lambda: self._sweep(seconds))
+    def sweep(self, lifetimes: Mapping[str, float]) -> int:
+        return self._outside_of_loops(lambda: self._sweep(lifetimes))
 
     def _outside_of_loops(self, operation: Callable[[], T]) -> T:
         """Run an operation; in a thread of its own where Django would refuse it, which is beside an event loop."""
@@ -268,27 +285,29 @@ class DjangoDatabaseDriver(Driver):
             rows, column = self._rows(prefix)
             for page in pages(list(ids), _IDS_AT_ONCE):
                 for row in rows.filter(**{f"{column}__in": list(page)}).values():
-                    found[ids[row[column]]] = Stored(row, row)
+                    data = bytes(row["data"]) if prefix == OWN_PREFIX else row
+                    found[ids[row[column]]] = Stored(data, row)
         return found
 
     def _write(self, entry: Entry, expecting: Any) -> bool:
         prefix, id_ = split_key(entry.key)
         rows, column = self._rows(prefix)
+        row = _row(prefix, entry)
         if expecting is ABSENT:
-            return self._insert(rows, column, id_, entry.data)
+            return self._insert(rows, {column: id_, **row})
         if expecting is not ANY:
-            before = {name: expecting[name] for name in ("status", "result", "date_done") if name in expecting}
-            return bool(rows.filter(**{column: id_}, **before).update(**entry.data))
-        while not rows.filter(**{column: id_}).update(**entry.data):
-            if self._insert(rows, column, id_, entry.data):
+            before = {name: expecting[name] for name in _IDENTITY if name in expecting}
+            return bool(rows.filter(**{column: id_}, **before).update(**row))
+        while not rows.filter(**{column: id_}).update(**row):
+            if self._insert(rows, {column: id_, **row}):
                 break
         return True
 
-    def _insert(self, rows: Any, column: str, id_: str, data: Mapping[str, Any]) -> bool:
+    def _insert(self, rows: Any, row: Mapping[str, Any]) -> bool:
         try:
             # In a transaction of its own, which may be a part of the caller's.
             with transaction.atomic(using=self._alias):
-                rows.create(**{column: id_}, **data, date_created=_kept(datetime.now(UTC)))
+                rows.create(**row, **_created(rows.model))
         except IntegrityError:
             return False
         return True
@@ -298,6 +317,20 @@ class DjangoDatabaseDriver(Driver):
         with transaction.atomic(using=self._alias):
             for entry in entries:
                 self._write(entry, ANY)
+
+    def _create_many(self, entries: Sequence[Entry]) -> None:
+        if not connections[self._alias].features.supports_ignore_conflicts:
+            for entry in entries:
+                self._write(entry, ABSENT)
+            return
+        by_prefix: dict[str, list[dict[str, Any]]] = {}
+        for entry in entries:
+            prefix, id_ = split_key(entry.key)
+            by_prefix.setdefault(prefix, []).append({_TABLES[prefix][1]: id_, **_row(prefix, entry)})
+        for prefix, new in by_prefix.items():
+            rows, _ = self._rows(prefix)
+            made = [rows.model(**row, **_created(rows.model)) for row in new]
+            rows.bulk_create(made, batch_size=_IDS_AT_ONCE, ignore_conflicts=True)
 
     def _delete(self, keys: Sequence[str]) -> None:
         by_prefix: dict[str, list[str]] = {}
@@ -309,11 +342,16 @@ class DjangoDatabaseDriver(Driver):
             for page in pages(ids, _IDS_AT_ONCE):
                 rows.filter(**{f"{column}__in": list(page)}).delete()
 
-    def _sweep(self, seconds: float) -> int:
-        before, removed = _kept(datetime.now(UTC) - timedelta(seconds=seconds)), 0
-        for prefix in _TABLES:
-            rows, _ = self._rows(prefix)
-            removed += rows.filter(date_done__lte=before).delete()[0]
+    def _sweep(self, lifetimes: Mapping[str, float]) -> int:
+        values, _ = self._rows(OWN_PREFIX)
+        # They know when they expire.
+        removed = int(values.filter(expires_at__lte=time.time()).delete()[0])
+        for key, seconds in lifetimes.items():
+            prefix, _ = split_key(key)
+            if prefix != OWN_PREFIX:
+                rows, _ = self._rows(prefix)
+                before = _kept(datetime.now(UTC) - timedelta(seconds=seconds))
+                removed += rows.filter(date_done__lte=before).delete()[0]
         return removed
 
     @contextmanager
@@ -329,6 +367,20 @@ class DjangoDatabaseDriver(Driver):
 
     def close(self) -> None:
         connections[self._alias].close()
+
+
+def _row(prefix: str, entry: Entry) -> Mapping[str, Any]:
+    """The columns of something."""
+    if prefix != OWN_PREFIX:
+        data: Mapping[str, Any] = entry.data
+        return data
+    expires_at = None if entry.seconds is None else time.time() + entry.seconds
+    return {"data": entry.data, "version": uuid.uuid4().hex, "expires_at": expires_at}
+
+
+def _created(model: type[models.Model]) -> dict[str, Any]:
+    """What a new row has that a change of it leaves alone."""
+    return {} if model is _VALUES else {"date_created": _kept(datetime.now(UTC))}
 
 
 def open_driver(url: str, options: BackendOptions) -> DjangoDatabaseDriver:

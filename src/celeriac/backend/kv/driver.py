@@ -13,7 +13,7 @@ from celeriac.drivers.wakeup import WakePipe
 from celeriac.exceptions import ImproperlyConfigured
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from celeriac.backend.base import BackendOptions, ResultRecord
@@ -118,6 +118,9 @@ class BytesCodec(ResultCodec):
 class Driver(ABC):
     """A key-value store.  Thread-safe, and safe to use after a fork.
 
+    Values have the form that the driver's codec gives them, but under keys of `celeriac.backend.keys.OWN_PREFIX` they
+    are bytes.
+
     Every call raises `OperationalError` when the store cannot be reached within the deadline, `SessionRefused` when it
     refuses, and `BackendError` when it cannot keep the value.
 
@@ -132,6 +135,10 @@ class Driver(ABC):
     url: str
     expires: bool = True
     longest_pause: float = 0.5
+
+    def joins_chords(self) -> bool:
+        """Whether `write` looks and keeps in one step whatever happens, and what is kept is there for all."""
+        return True
 
     def codec(self, options: BackendOptions) -> Codec:
         """What gives results the form in which they are kept here."""
@@ -158,12 +165,24 @@ class Driver(ABC):
         for entry in entries:
             self.write(entry)
 
+    def create_many(self, entries: Sequence[Entry]) -> None:
+        """Keep those of several things under whose keys there is nothing; the keys differ."""
+        for entry in entries:
+            self.write(entry, ABSENT)
+
     @abstractmethod
     def delete(self, keys: Sequence[str]) -> None:
         """Forget what is kept; missing keys are no matter."""
 
-    def sweep(self, prefixes: Sequence[str], seconds: float) -> int:
-        """Delete what was kept longer than this under keys that begin so; returns how much."""
+    def sweep(self, lifetimes: Mapping[str, float]) -> int:
+        """Delete what has been kept for too long.
+
+        Args:
+            lifetimes: Seconds, by what keys begin with. No prefix begins with another one.
+
+        Returns:
+            How much was deleted.
+        """
         return 0
 
     def news(self) -> News:

@@ -164,8 +164,8 @@ class DynamoDBDriver(Driver):
             item["ttl"] = {"N": str(int(now + seconds))}
         return item
 
-    def sweep(self, prefixes: Sequence[str], seconds: float) -> int:
-        removed, starts = 0, tuple(_item_id(prefix)[:-1] for prefix in prefixes)
+    def sweep(self, lifetimes: Mapping[str, float]) -> int:
+        removed, starts = 0, tuple(_item_id(prefix)[:-1] for prefix in lifetimes)
         scan = self._ready_client().get_paginator("scan")
         for answer in scan.paginate(
             TableName=self._table,

@@ -21,7 +21,7 @@ from celeriac.drivers.datagrams import Announcer, Listener, news_directory
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from celeriac.backend.base import BackendOptions
 
@@ -110,17 +110,17 @@ class FilesystemDriver(Driver):
             if _is_file_name(key):
                 (self._directory / key).unlink(missing_ok=True)
 
-    def sweep(self, prefixes: Sequence[str], seconds: float) -> int:
+    def sweep(self, lifetimes: Mapping[str, float]) -> int:
         now, removed = time.time(), 0
-        starts = tuple(prefixes)
+        all_lifetimes = {_PART: _LEFT_BEHIND, **lifetimes}
         for entry in os.scandir(self._directory):
-            is_part = entry.name.startswith(_PART)
-            if not is_part and not entry.name.startswith(starts):
+            prefix = next((prefix for prefix in all_lifetimes if entry.name.startswith(prefix)), None)
+            if prefix is None:
                 continue
             try:
-                if entry.stat().st_mtime <= now - (_LEFT_BEHIND if is_part else seconds):
+                if entry.stat().st_mtime <= now - all_lifetimes[prefix]:
                     os.unlink(entry.path)  # noqa: PTH108
-                    removed += not is_part
+                    removed += prefix != _PART
             except FileNotFoundError:
                 continue
         return removed
@@ -162,8 +162,8 @@ def _is_file_name(key: str) -> bool:
 def _read(path: str) -> Stored | None:
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - once for every result
-            status = os.fstat(file.fileno())
-            return Stored(file.read(), (status.st_ino, status.st_mtime_ns, status.st_size))
+            # Its number and time do not tell it from a successor: numbers are used again, and clocks are coarse.
+            return Stored(data := file.read(), data)
     except FileNotFoundError:
         return None
 

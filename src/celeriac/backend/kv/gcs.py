@@ -106,6 +106,11 @@ class GCSDriver(Driver):
         for _ in in_parallel(self.write, entries, self._threads):
             continue
 
+    def create_many(self, entries: Sequence[Entry]) -> None:
+        self._client.get()
+        for _ in in_parallel(lambda entry: self.write(entry, ABSENT), entries, self._threads):
+            continue
+
     def delete(self, keys: Sequence[str]) -> None:
         self._client.get()
         for _ in in_parallel(lambda key: self._delete(self._blob(key)), keys, self._threads):
@@ -117,10 +122,11 @@ class GCSDriver(Driver):
         except errors.NotFound:
             return
 
-    def sweep(self, prefixes: Sequence[str], seconds: float) -> int:
-        before, removed = datetime.now(UTC) - timedelta(seconds=seconds), 0
+    def sweep(self, lifetimes: Mapping[str, float]) -> int:
+        now, removed = datetime.now(UTC), 0
         client = self._client.get()
-        for prefix in prefixes:
+        for prefix, seconds in lifetimes.items():
+            before = now - timedelta(seconds=seconds)
             for page in client.list_blobs(self._bucket_name, prefix=self._base_path + prefix, **self._limits).pages:
                 old = [blob for blob in page if blob.updated <= before]
                 for _ in in_parallel(self._delete, old, self._threads):

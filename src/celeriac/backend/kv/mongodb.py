@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX, split_key
+from celeriac.backend.keys import GROUP_PREFIX, OWN_PREFIX, TASK_PREFIX, split_key
 from celeriac.backend.kv.columns import DocumentCodec
 from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, missing_package, pages
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, SessionRefused
@@ -31,6 +31,11 @@ if TYPE_CHECKING:
 
 _DEFAULT_DATABASE: Final = "celery"
 _IDS_AT_ONCE: Final = 1000
+#: Where values are kept that Celery does not know: documents with ``data`` and ``expires_at``.
+_OWN_COLLECTION: Final = "celeriac_values"
+#: What tells one document from another that is put in its place.
+_IDENTITY: Final = ("_id", "status", "result", "date_done")
+_DUPLICATE_KEY: Final = 11000
 #: Unauthorized, AuthenticationFailed.
 _REFUSALS: Final = frozenset({13, 18})
 #: Settings of ours; the others of ``mongodb_backend_settings`` are arguments of the client.
@@ -39,7 +44,7 @@ _OWN_SETTINGS: Final = _PLACE_SETTINGS | {"database", "taskmeta_collection", "gr
 
 
 class MongoDBDriver(Driver):
-    """Two collections of a database.
+    """Two collections of a database, and one of our own.
 
     Args:
         connect: Makes a client.
@@ -54,7 +59,7 @@ class MongoDBDriver(Driver):
 
     def __init__(self, connect: Callable[[], Any], database: str, collections: Mapping[str, str], url: str) -> None:
         self.url = url
-        self._database, self._collections = database, dict(collections)
+        self._database, self._collections = database, {**collections, OWN_PREFIX: _OWN_COLLECTION}
         self._client: PerProcess[Any] = PerProcess(connect, lambda client: client.close())
         self._indexed = False
 
@@ -64,9 +69,10 @@ class MongoDBDriver(Driver):
     def _collection(self, prefix: str) -> Any:
         return self._client.get()[self._database][self._collections[prefix]]
 
-    def _place(self, key: str) -> tuple[Any, str]:
-        prefix, id_ = split_key(key)
-        return self._collection(prefix), id_
+    def _place(self, entry: Entry) -> tuple[Any, dict[str, Any]]:
+        """The collection and the document of something."""
+        prefix, document = _document(entry)
+        return self._collection(prefix), document
 
     def read(self, keys: Sequence[str]) -> dict[str, Stored]:
         found: dict[str, Stored] = {}
@@ -77,13 +83,14 @@ class MongoDBDriver(Driver):
         for prefix, ids in by_prefix.items():
             for page in pages(list(ids), _IDS_AT_ONCE):
                 for document in self._collection(prefix).find({"_id": {"$in": list(page)}}):
-                    found[ids[document["_id"]]] = Stored(document, document)
+                    data = bytes(document["data"]) if prefix == OWN_PREFIX else document
+                    found[ids[document["_id"]]] = Stored(data, data)
         return found
 
     def write(self, entry: Entry, expecting: Any = ANY) -> bool:
         self._make_indexes()
-        collection, id_ = self._place(entry.key)
-        document = {"_id": id_, **entry.data}
+        collection, document = self._place(entry)
+        id_ = document["_id"]
         if expecting is ANY:
             self._replace(collection, id_, document)
             return True
@@ -93,7 +100,10 @@ class MongoDBDriver(Driver):
             except errors.DuplicateKeyError:
                 return False
             return True
-        before = {name: expecting.get(name) for name in ("_id", "status", "result", "date_done")}
+        if isinstance(expecting, bytes):
+            before = {"_id": id_, "data": expecting}
+        else:
+            before = {name: expecting.get(name) for name in _IDENTITY}
         return bool(collection.replace_one(before, document).matched_count)
 
     def _replace(self, collection: Any, id_: str, document: dict[str, Any]) -> None:
@@ -111,17 +121,38 @@ class MongoDBDriver(Driver):
         for page in pages(entries, _IDS_AT_ONCE):
             by_prefix: dict[str, list[Any]] = {}
             for entry in page:
-                prefix, id_ = split_key(entry.key)
-                change = pymongo.ReplaceOne({"_id": id_}, {"_id": id_, **entry.data}, upsert=True)
+                prefix, document = _document(entry)
+                change = pymongo.ReplaceOne({"_id": document["_id"]}, document, upsert=True)
                 by_prefix.setdefault(prefix, []).append(change)
             for prefix, changes in by_prefix.items():
                 self._collection(prefix).bulk_write(changes, ordered=False)
+
+    def create_many(self, entries: Sequence[Entry]) -> None:
+        if len(entries) == 1:
+            self.write(entries[0], ABSENT)
+            return
+        self._make_indexes()
+        for page in pages(entries, _IDS_AT_ONCE):
+            by_prefix: dict[str, list[Any]] = {}
+            for entry in page:
+                prefix, document = _document(entry)
+                by_prefix.setdefault(prefix, []).append(document)
+            for prefix, documents in by_prefix.items():
+                self._insert(self._collection(prefix), documents)
+
+    def _insert(self, collection: Any, documents: Sequence[dict[str, Any]]) -> None:
+        """Insert those that are not there."""
+        try:
+            collection.insert_many(documents, ordered=False)
+        except errors.BulkWriteError as exc:
+            if any(error.get("code") != _DUPLICATE_KEY for error in exc.details["writeErrors"]):
+                raise
 
     def _make_indexes(self) -> None:
         """For the clean-up; making an index that is there does nothing."""
         if not self._indexed:
             for prefix in self._collections:
-                self._collection(prefix).create_index("date_done")
+                self._collection(prefix).create_index(_expiry_field(prefix))
             self._indexed = True
 
     def delete(self, keys: Sequence[str]) -> None:
@@ -133,9 +164,14 @@ class MongoDBDriver(Driver):
             for prefix, ids in by_prefix.items():
                 self._collection(prefix).delete_many({"_id": {"$in": ids}})
 
-    def sweep(self, prefixes: Sequence[str], seconds: float) -> int:
-        old = {"date_done": {"$lte": datetime.now(UTC) - timedelta(seconds=seconds)}}
-        return sum(self._collection(prefix).delete_many(old).deleted_count for prefix in self._collections)
+    def sweep(self, lifetimes: Mapping[str, float]) -> int:
+        by_collection = {split_key(prefix)[0]: seconds for prefix, seconds in lifetimes.items()}
+        now, removed = datetime.now(UTC), 0
+        # Values of our own know when they expire.
+        for prefix, lifetime in {**by_collection, OWN_PREFIX: 0.0}.items():
+            old = {_expiry_field(prefix): {"$lte": now - timedelta(seconds=lifetime)}}
+            removed += self._collection(prefix).delete_many(old).deleted_count
+        return removed
 
     @contextmanager
     def errors(self) -> Iterator[None]:
@@ -153,6 +189,19 @@ class MongoDBDriver(Driver):
 
     def close(self) -> None:
         self._client.close()
+
+
+def _document(entry: Entry) -> tuple[str, dict[str, Any]]:
+    """What something is kept as, and the prefix of its key."""
+    prefix, id_ = split_key(entry.key)
+    if prefix != OWN_PREFIX:
+        return prefix, {"_id": id_, **entry.data}
+    expires_at = None if entry.seconds is None else datetime.now(UTC) + timedelta(seconds=entry.seconds)
+    return prefix, {"_id": id_, "data": entry.data, "expires_at": expires_at}
+
+
+def _expiry_field(prefix: str) -> str:
+    return "expires_at" if prefix == OWN_PREFIX else "date_done"
 
 
 def open_driver(url: str, options: BackendOptions) -> MongoDBDriver:

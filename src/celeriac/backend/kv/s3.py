@@ -15,7 +15,7 @@ from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.url import parse_url
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from celeriac.backend.base import BackendOptions
@@ -76,6 +76,10 @@ class S3Driver(Driver):
         for _ in in_parallel(self.write, entries, CONNECTIONS):
             continue
 
+    def create_many(self, entries: Sequence[Entry]) -> None:
+        for _ in in_parallel(lambda entry: self.write(entry, ABSENT), entries, CONNECTIONS):
+            continue
+
     def delete(self, keys: Sequence[str]) -> None:
         for page in pages(keys, _DELETED_AT_ONCE):
             self._delete_objects([self._base_path + key for key in page])
@@ -84,10 +88,11 @@ class S3Driver(Driver):
         objects = [{"Key": name} for name in names]
         self._client.get().delete_objects(Bucket=self._bucket, Delete={"Objects": objects, "Quiet": True})
 
-    def sweep(self, prefixes: Sequence[str], seconds: float) -> int:
-        before, removed = datetime.now(UTC) - timedelta(seconds=seconds), 0
+    def sweep(self, lifetimes: Mapping[str, float]) -> int:
+        now, removed = datetime.now(UTC), 0
         lists = self._client.get().get_paginator("list_objects_v2")
-        for prefix in prefixes:
+        for prefix, seconds in lifetimes.items():
+            before = now - timedelta(seconds=seconds)
             for answer in lists.paginate(Bucket=self._bucket, Prefix=self._base_path + prefix):
                 old = [found["Key"] for found in answer.get("Contents", ()) if found["LastModified"] <= before]
                 if old:

@@ -38,6 +38,7 @@ class BackendUnderTest:
         put_malformed: Stores something that is no result under a task id; None if it cannot hold such a thing.
         largest: Bytes of a value that it keeps; a mebibyte unless the store has a lower limit.
         batch: Results stored at once by one test; fewer for emulators that take milliseconds for each.
+        chord: Parts of the largest chord of a test; fewer for the same reason.
         disconnect: Ends every connection from the server's side; None without a server.
         url_at_port: The URL of such a store on a port of this host; None without a server.
     """
@@ -49,6 +50,7 @@ class BackendUnderTest:
     put_malformed: Callable[[str], None] | None = None
     largest: int = 1 << 20
     batch: int = 1000
+    chord: int = 10_000
     disconnect: Callable[[], None] | None = None
     url_at_port: Callable[[int], str] | None = None
 
@@ -351,17 +353,6 @@ class BackendContract:
             thread.join(PATIENCE)
         worker.close()
         assert sorted(seen) == sorted(record.task_id for record in records)
-
-    def test_what_a_watch_that_is_left_did_not_yield_is_there_for_the_next(self, backend: ResultBackend) -> None:
-        task_ids = [new_id() for _ in range(3)]
-        backend.store_many([record_of(backend, task_id) for task_id in task_ids])
-        for task_id in task_ids:
-            load(backend, task_id)
-        watching: Any = backend.watch(task_ids, timeout=PATIENCE)
-        first = next(watching).task_id
-        watching.close()
-        others = sorted(set(task_ids) - {first})
-        assert sorted(record.task_id for record in backend.watch(others, timeout=PATIENCE)) == others
 
     def test_watches_that_are_left_leave_nothing_behind(self, backend: ResultBackend) -> None:
         first, second = new_id(), new_id()
