@@ -11,7 +11,6 @@ from typing import Final
 APP_MEMBERS: Final = {
     "amqp": "use app.queues, app.router and app.publisher",
     "log": "logging is set up by the worker",
-    "control": "remote control (revoke, inspect, rate limits at run time) is not built yet",
     "pool": "sessions are kept per thread in app.sessions",
     "producer_pool": "sessions are kept per thread in app.sessions",
     "connection_or_acquire": "use app.broker and app.sessions",

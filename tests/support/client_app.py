@@ -139,9 +139,9 @@ def _declare_failures(app: Celery, ledger: Ledger) -> None:
     def rejecting(*args: Any) -> None:
         raise Reject("on purpose", requeue=False)
 
-    @app.task(name="failed")
-    def failed(task_id: str, *, key: Any = None) -> None:
-        ledger.write("failed", id=task_id, key=key)
+    @app.task(name="failed", bind=True)
+    def failed(self: Any, task_id: str, *, key: Any = None) -> None:
+        ledger.write("failed", id=task_id, key=key, stamps=self.request.stamps)
 
     @app.task(name="replacing", bind=True)
     def replacing(self: Any, *args: Any) -> Any:

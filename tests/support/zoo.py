@@ -14,6 +14,7 @@ from typing import Any
 from celeriac import Celery, signals
 from celeriac.app import shared
 from celeriac.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celeriac.worker.control import control_command, inspect_command
 from tests.support.ledger import Ledger
 
 #: Signals written down with ``record_signals``.
@@ -125,6 +126,19 @@ def _declare_quiet(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list 
 
 
 _kept: list[bytearray] = []
+
+
+@control_command(args=[("n", int)], signature="[N=1]")
+def widen(state: Any, n: int = 1) -> dict[str, str]:
+    """Hold more messages."""
+    state.consumer.qos.increment_eventually(n)
+    return {"ok": "wider"}
+
+
+@inspect_command(alias="limit_of_prefetch")
+def prefetch_limit(state: Any) -> dict[str, Any]:
+    """Messages that may be held."""
+    return {"limit": state.consumer.qos.value, "hostname": state.hostname}
 
 
 def _declare_outcomes(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list of declarations

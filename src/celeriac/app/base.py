@@ -63,7 +63,8 @@ class Celery(Declaring):
             ``default`` also looks for ``celeriacconfig`` and ``celeryconfig``.
         backend: The setting ``result_backend``.
         events: Class of `events`, or its dotted path; None is `celeriac.app.events.Events`.
-        amqp, log, control: Not supported; must be None.
+        amqp, log: Not supported; must be None.
+        control: Class of `control`, or its dotted path.
         set_as_current: Make it the current app of this thread.
         tasks: A `TaskRegistry`, its class, or a mapping of tasks by name.
         broker: The setting ``broker_url``.
@@ -105,7 +106,7 @@ class Celery(Declaring):
         config_source_silent: bool = False,
         **kwargs: Any,
     ) -> None:
-        for name, given in (("amqp", amqp), ("log", log), ("control", control)):
+        for name, given in (("amqp", amqp), ("log", log)):
             if given is not None:
                 raise ImproperlyConfigured(f"Celery({name}={given!r}) is not supported: {unbuilt.APP_MEMBERS[name]}")
         for name in kwargs.keys() - OPTIONS.keys():
@@ -118,6 +119,7 @@ class Celery(Declaring):
         self.finalize_lock = threading.RLock()
         self.finalized = False
         self._task_cls = task_cls or self.task_cls
+        self._control_cls = control
         self._tasks = make_registry(tasks)
         self._events_cls = events
         self._pending: dict[str, Any] = {}
@@ -133,7 +135,7 @@ class Celery(Declaring):
         self.on_after_fork = Signal("app.on_after_fork")
         self._init_arguments = {
             "loader": loader, "fixups": fixups, "task_cls": task_cls, "strict_typing": strict_typing,
-            "autofinalize": autofinalize,
+            "autofinalize": autofinalize, "control": control,
         }  # fmt: skip
         self.sessions = Sessions(lambda: self.broker)
         self.conf = self._make_conf(broker, backend, include, {**(changes or {}), **kwargs})
@@ -331,7 +333,7 @@ class Celery(Declaring):
     def publish_many(
         self, signatures: Iterable[Any], *, chunk: int = 1000, timeout: float | None = None, results: bool = True
     ) -> list[AsyncResult[Any]] | int:
-        """Publish many calls, pipelined and confirmed, in memory bounded by ``chunk``.
+        """Publish many calls, pipelined and confirmed, in memory bounded by three chunks.
 
         A chunk whose connection breaks is published again as a whole, each call under the id it had: a call that
         the broker had accepted before it broke may then run twice, and none is lost.

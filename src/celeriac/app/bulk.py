@@ -1,10 +1,10 @@
-"""Publishing many calls in chunks, each pipelined and confirmed as one.  Memory is bounded by the chunk."""
+"""Publishing many calls in chunks, each pipelined and confirmed as one.  Three chunks are in memory at most."""
 
 from __future__ import annotations
 
 import threading
 from itertools import islice
-from queue import SimpleQueue
+from queue import Queue as ThreadQueue
 from typing import TYPE_CHECKING, Any
 
 from celeriac import signals
@@ -65,17 +65,17 @@ class _Chunk:
 
 
 class _Background:
-    """Publishes one chunk in a thread of its own while the next is made: neither client nor server waits idly.
+    """Publishes chunks in a thread of its own while the next are made: neither client nor server waits idly.
 
-    At most one chunk is in flight; what went wrong with it is raised by the next call, or at the end.
+    At most one chunk waits behind the one in flight, so that the thread goes on without waiting for its owner. After
+    an error nothing more is published; the next call raises it, or the end.
     """
 
     def __init__(self, app: Celery, timeout: float | None) -> None:
         self._app = app
         self._timeout = timeout
-        self._todo: SimpleQueue[_Chunk | None] = SimpleQueue()
-        self._done: SimpleQueue[BaseException | None] = SimpleQueue()
-        self._in_flight = False
+        self._todo: ThreadQueue[_Chunk | None] = ThreadQueue(maxsize=1)
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="publish_many", daemon=True)
 
     def __enter__(self) -> Self:
@@ -83,35 +83,29 @@ class _Background:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            if kind is None:
-                self._wait()
-        finally:
-            self._todo.put(None)
-            self._thread.join()
+        self._todo.put(None)
+        self._thread.join()
+        if kind is None:
+            self._raise_error()
 
     def publish(self, chunk: _Chunk) -> None:
-        """Hand over a chunk once the one before it has been accepted."""
-        self._wait()
-        self._in_flight = True
+        """Hand over a chunk; waits while another one waits."""
+        self._raise_error()
         self._todo.put(chunk)
 
-    def _wait(self) -> None:
-        if self._in_flight:
-            self._in_flight = False
-            error = self._done.get()
-            if error is not None:
-                raise error
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
 
     def _run(self) -> None:
         try:
             while (chunk := self._todo.get()) is not None:
+                if self._error is not None:
+                    continue
                 try:
                     _publish_chunk(self._app, chunk, self._timeout)
                 except BaseException as error:
-                    self._done.put(error)
-                else:
-                    self._done.put(None)
+                    self._error = error
         finally:
             self._app.sessions.drop()
 

@@ -42,6 +42,9 @@ def replace_task(task: Task[..., Any], sig: Any) -> Any:
     rest = [as_signature(step) for step in reversed(request.chain or ())]
     whole = steps[0] if len(steps) == 1 and not rest else chain.of([*steps, *rest], app)
     whole.set(root_id=request.root_id, parent_id=request.parent_id)
+    if request.is_eager:
+        # The task goes on, and what was to follow it would follow both.
+        request.update(callbacks=None, errbacks=None, chain=None)
     return task.on_replace(whole)
 
 

@@ -13,6 +13,7 @@ from celeriac.app.made_once import made_once
 from celeriac.app.publisher import Publisher, RetryPolicy
 from celeriac.app.queues import Queues
 from celeriac.app.routing import Router
+from celeriac.app.sessions import Sessions
 from celeriac.backend.notifier import stop_lingering
 from celeriac.utils.clock import LamportClock
 from celeriac.utils.imports import symbol_by_name
@@ -24,10 +25,10 @@ if TYPE_CHECKING:
     from celeriac.app.connection import Connection
     from celeriac.app.events import Events
     from celeriac.app.registry import TaskRegistry
-    from celeriac.app.sessions import Sessions
     from celeriac.backend.base import ResultBackend
     from celeriac.broker.base import Broker
     from celeriac.config import Settings
+    from celeriac.control.client import Control
     from celeriac.result import AsyncResult as AsyncResultBase
     from celeriac.result import GroupResult as GroupResultBase
     from celeriac.result import ResultSet as ResultSetBase
@@ -39,7 +40,7 @@ __all__ = ["Resources"]
 _MADE_OF_SETTINGS = ("queues", "router", "publisher", "accept_content", "always_eager", "annotations", "timezone")
 #: Settings whose change closes connections.
 _CONNECTION_PREFIXES = (
-    "broker_", "result_", "redis_", "database_", "celery_", "accept_", "visibility_", "override_",
+    "broker_", "result_", "control_", "redis_", "database_", "celery_", "accept_", "visibility_", "override_",
 )  # fmt: skip
 
 
@@ -59,6 +60,7 @@ class Resources:
     sessions: Sessions
     _events_cls: Any
     _tasks: TaskRegistry
+    _control_cls: Any
 
     def _settings_changed(self, **changes: Any) -> None:
         """Drop everything that was made of settings; connections only if a setting concerns them."""
@@ -72,7 +74,10 @@ class Resources:
 
     def _close_connections(self) -> None:
         self.sessions.close()
-        for name in ("broker", "broker_for_read", "publisher"):
+        control_sessions = self.__dict__.pop("control_sessions", None)
+        if control_sessions is not None:
+            control_sessions.close()
+        for name in ("broker", "broker_for_read", "publisher", "control"):
             self.__dict__.pop(name, None)
         backend = self.__dict__.pop("backend", None)
         if backend is not None:
@@ -157,6 +162,20 @@ class Resources:
 
             broker = make_broker(self.conf, url, self.name)
         return Connection(broker)
+
+    @made_once
+    def control_sessions(self) -> Sessions:
+        """Sessions of remote control, which keep a queue for replies each."""
+        return Sessions(lambda: self.broker)
+
+    @made_once
+    def control(self) -> Control:
+        """Remote control of its workers."""
+        # Most clients only call tasks.
+        from celeriac.control.client import Control
+
+        cls = Control if self._control_cls is None else symbol_by_name(self._control_cls)
+        return cast("Control", cls(self))
 
     @made_once
     def always_eager(self) -> bool:

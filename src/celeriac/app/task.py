@@ -574,7 +574,11 @@ class Task(Generic[P, R]):
             sig: The signature, which has the id of the running task.
         """
         if self.request.is_eager:
-            return sig.apply().get()
+            from celeriac.result import allow_join_result
+
+            # What is waited for has ended.
+            with allow_join_result():
+                return sig.apply().get()
         sig.apply_async(add_to_parent=False)
         raise Ignore("Replaced by new task")
 

@@ -30,6 +30,7 @@ from celeriac.utils.url import redact, split_failover
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
+    from celeriac.backend.base import ResultWatch
     from celeriac.drivers.amqp import OutgoingMessage
     from celeriac.drivers.amqp.params import AMQPParams
 
@@ -164,6 +165,9 @@ class RPCBackend(WithoutChords, WatchedResults):
 
     def open_watch(self) -> RPCWatch:
         return RPCWatch(self._mine(), self._decode, self._options.timeout)
+
+    def not_yielded(self, watch: ResultWatch, records: Collection[ResultRecord]) -> None:
+        watch.add([record.task_id for record in records])
 
     def _decode(self, reply: Reply) -> ResultRecord:
         codec = self._codecs.get(reply.content_type)

@@ -62,18 +62,25 @@ class WatchedResults:
         """Wait until all have come or time is up."""
         deadline = None if timeout is None else time.monotonic() + timeout
         watch = self.open_watch()
+        records: deque[ResultRecord] = deque()
         try:
             watch.add(pending)
             while pending:
                 left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
-                records = watch.wait(left)
+                records.extend(watch.wait(left))
                 if not records and deadline is not None and time.monotonic() >= deadline:
                     return
-                for record in records:
+                while records:
+                    record = records.popleft()
                     del pending[record.task_id]
                     yield record
         finally:
+            if records:
+                self.not_yielded(watch, records)
             watch.close()
+
+    def not_yielded(self, watch: ResultWatch, records: Collection[ResultRecord]) -> None:
+        """The caller of `watch` went before it was given these: they are to be there for whoever waits next."""
 
 
 class News(Protocol):

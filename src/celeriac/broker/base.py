@@ -17,10 +17,13 @@ from celeriac.utils.dataclass import dataclass, field
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from celeriac.broker.topology import Queue
-    from celeriac.message import DeadLetter, Delivery, Publication
+    from celeriac.broker.topology import Exchange, Queue
+    from celeriac.message import DeadLetter, Delivery, Message, Publication
 
 _session_ids = count(1)
+
+#: Notices kept under one topic; of more, the newest stay.
+MAX_NOTICES = 50_000
 
 
 def next_session_id() -> int:
@@ -77,6 +80,7 @@ class BrokerCapabilities:
         purges_delayed: `BrokerSession.purge` reaches delayed messages too.
         answers_acks: An acknowledgement that was sent without an error has reached the broker.
         resumable: A lease outlives its connection: ``connect(resume=…)`` can continue it.
+        counts_receivers: `BrokerSession.broadcast` tells how many sessions get the message.
     """
 
     name: str
@@ -89,6 +93,7 @@ class BrokerCapabilities:
     purges_delayed: bool = True
     answers_acks: bool = True
     resumable: bool = False
+    counts_receivers: bool = True
 
 
 class Broker(Protocol):
@@ -253,6 +258,25 @@ class BrokerSession(Protocol):
 
     def depths(self, queues: Sequence[str]) -> dict[str, int]:
         """Waiting messages by queue (without delayed and claimed ones); unknown queues count 0."""
+        ...
+
+    def broadcast(self, exchange: Exchange, message: Message) -> int | None:
+        """Publish to every queue bound to a fanout exchange, which is declared if need be.
+
+        Returns:
+            How many live sessions get it; None where the broker does not tell (`BrokerCapabilities.counts_receivers`).
+        """
+        ...
+
+    def keep_notices(self, topic: str, notices: Sequence[str], *, seconds: float) -> None:
+        """Keep short texts for everybody to read, for some seconds from now; at most `MAX_NOTICES`, the newest.
+
+        They outlive sessions, and restarts of the broker as far as its messages do.
+        """
+        ...
+
+    def notices(self, topic: str) -> list[str]:
+        """The texts kept under a topic, oldest first; one that was kept twice may be there twice."""
         ...
 
     def wake(self) -> None:

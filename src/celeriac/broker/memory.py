@@ -13,7 +13,7 @@ from queue import Empty, SimpleQueue
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
-from celeriac.broker.base import BrokerCapabilities, BrokerOptions, next_session_id
+from celeriac.broker.base import MAX_NOTICES, BrokerCapabilities, BrokerOptions, next_session_id
 from celeriac.broker.bindings import (
     UNLIMITED,
     BindingRow,
@@ -25,14 +25,14 @@ from celeriac.broker.bindings import (
     route,
 )
 from celeriac.exceptions import SessionClosed, SessionLost
-from celeriac.message import DeadLetter, Delivery, Message, Publication
+from celeriac.message import DeadLetter, Delivery, Destination, Message, Publication
 from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from celeriac.broker.base import BrokerSession
-    from celeriac.broker.topology import Queue
+    from celeriac.broker.topology import Exchange, Queue
 
 #: Newest dead letters kept; a process has no disk to keep more of them on.
 DEAD_LETTER_LIMIT = 10_000
@@ -95,6 +95,8 @@ class MemoryStore:
         self.bindings: dict[str, dict[BindingRow, None]] = {}
         self.leases: dict[int, _Lease] = {}
         self.dead: list[DeadLetter] = []
+        #: By topic: text to the time at which it is forgotten.
+        self.notices: dict[str, dict[str, float]] = {}
 
     def queue(self, name: str) -> _QueueState:
         """The state of a queue, which comes into being by being named."""
@@ -357,6 +359,31 @@ class MemorySession:
                 state.promote(now)
                 found[name] = len(state.ready)
             return found
+
+    def broadcast(self, exchange: Exchange, message: Message) -> int | None:
+        self.publish_many([Publication(message, Destination(exchange.name, ""))])
+        with self._store.lock:
+            bound = {row.queue for row in self._store.bindings.get(exchange.name, ())}
+            now = self._store.clock()
+            return sum(
+                lease.until > now and not bound.isdisjoint(lease.queues) for lease in self._store.leases.values()
+            )
+
+    def keep_notices(self, topic: str, notices: Sequence[str], *, seconds: float) -> None:
+        self._check_open()
+        with self._store.lock:
+            kept = self._store.notices.setdefault(topic, {})
+            for text in notices:
+                kept.pop(text, None)
+                kept[text] = self._store.clock() + seconds
+            while len(kept) > MAX_NOTICES:
+                del kept[next(iter(kept))]
+
+    def notices(self, topic: str) -> list[str]:
+        self._check_open()
+        with self._store.lock:
+            now, kept = self._store.clock(), self._store.notices.get(topic, {})
+            return [text for text, until in kept.items() if until > now]
 
     def wake(self) -> None:
         self._bell.put(True)

@@ -231,7 +231,8 @@ class chord(Signature):  # noqa: N801 - Celery's name
         if last is None:
             raise ImproperlyConfigured(f"{self!r} cannot run: give it a body, chord(header, body)")
         partial = {key: value for key, value in self.kwargs.items() if key not in ("kwargs", "header", "body")}
-        header = group(self.tasks, app=self._app).clone(self.args, partial)
+        members = [as_one(member) for member in flat_members(group(self.tasks, app=self._app))]
+        header = group(members, app=self._app).clone(self.args, partial)
         above = header.apply(*((None, None) if self.immutable else (args, kwargs)), **given)
         result = last.apply((above.get(),), **given, **of_body)
         result.parent = above
@@ -308,15 +309,13 @@ def require_chords(app: AppLike) -> None:
 
 def _members(header: Any) -> list[Signature]:
     """The tasks of what a header may be given as."""
+    if isinstance(header, group):
+        return header.own_members()
     if isinstance(header, Signature):
-        return [as_signature(each) for each in header.kwargs["tasks"]] if _has_tasks(header) else [header]
+        return [as_signature(each) for each in header.kwargs["tasks"]] if header.subtask_type == "chain" else [header]
     if isinstance(header, dict):
         return _members(as_signature(header))
     return [as_signature(each) for each in header]
-
-
-def _has_tasks(sig: Signature) -> bool:
-    return sig.subtask_type in ("chain", "group")
 
 
 def as_one(member: Signature) -> Signature:

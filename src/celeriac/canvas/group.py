@@ -240,6 +240,13 @@ class group(Signature):  # noqa: N801 - Celery's name
         for_all = {key: value for key, value in self.options.items() if key not in _OF_THE_WHOLE}
         return for_all, {key: value for key, value in self.kwargs.items() if key != "tasks"}
 
+    def own_members(self) -> list[Any]:
+        """Its tasks, with the arguments and options that it has for each of them."""
+        for_all, partial = self._of_each()
+        if not (self.args or partial or for_all):
+            return [as_signature(member) for member in self.tasks]
+        return [as_signature(member).clone(self.args, partial, **for_all) for member in self.tasks]
+
     def outgoing(self, args: Any, kwargs: Any, options: Mapping[str, Any]) -> tuple[Signature | None, Any]:
         """Itself, with these arguments and options for its tasks."""
         return self.clone(args, kwargs, **options), None
@@ -277,9 +284,7 @@ class group(Signature):  # noqa: N801 - Celery's name
             )
             for index, member in enumerate(members)
         ]  # fmt: skip
-        if len(results) == 1 and isinstance(results[0], GroupResult):
-            return results[0]
-        return GroupResult(gid, results, app=self.app)
+        return _one_group(gid, results, self.app)
 
     _freeze = freeze
 
@@ -294,7 +299,7 @@ class group(Signature):  # noqa: N801 - Celery's name
             member.clone(self.args, partial).apply(args, kwargs, **{**for_all, **given})
             for member in flat_members(self)
         ]  # fmt: skip
-        return GroupResult(gid, results, app=self.app)
+        return _one_group(gid, results, self.app)
 
     # ------------------------------------------------------------------ links and changes
 
@@ -349,6 +354,13 @@ class group(Signature):  # noqa: N801 - Celery's name
         if module:
             texts[1:] = [text.replace(f"{module}.", "") for text in texts[1:]]
         return f"group(({', '.join(texts)}))"
+
+
+def _one_group(gid: str, results: list[Any], app: AppLike) -> GroupResult:
+    """The result of a group; of one whose only task ends in a group, that one's."""
+    if len(results) == 1 and isinstance(results[0], GroupResult):
+        return results[0]
+    return GroupResult(gid, results, app=app)
 
 
 def _first_name(tasks: Iterable[Any]) -> str:

@@ -467,7 +467,7 @@ def maybe_signature(d: Any, app: AppLike | None = None, clone: bool = False) -> 
     if isinstance(d, Signature):
         found = d.clone() if clone else d
     elif isinstance(d, Mapping):
-        found = signature(dict(d))
+        found = signature(dict(d), app=app)
     else:
         return d
     if app is not None:

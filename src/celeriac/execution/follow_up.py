@@ -34,9 +34,21 @@ def publish_next(app: AppLike, request: Context, value: Any) -> None:
     if priority is not None:
         common["priority"] = priority
     for link in request.callbacks or ():
-        maybe_signature(link, app=app).apply_async((value,), **common)
+        try:
+            maybe_signature(link, app=app).apply_async((value,), **common)
+        except SerializationError:
+            raise
+        except Exception:
+            if not runs_in_place(app, request):
+                raise
+            logger.exception("Task %s: a link of it failed", request.id)
     if request.chain:
         _publish_step(app, list(request.chain), value, common)
+
+
+def runs_in_place(app: AppLike, request: Context) -> bool:
+    """What a task sends runs at once, and its failure is not one to send it."""
+    return bool(request.is_eager and app.conf.task_always_eager and not app.conf.task_eager_propagates)
 
 
 def resume(app: AppLike, request: Context, graph_id: str, value: Any) -> None:

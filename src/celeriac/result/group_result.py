@@ -58,7 +58,7 @@ class GroupResult(ResultSet):
         app: AppLike | None = None,
     ) -> Any:
         """A saved group, or None."""
-        owner = app or get_current_app()
+        owner = app or cls._app or get_current_app()
         stored = (backend or owner.backend).load_group(id)
         return None if stored is None else result_from_tuple(stored, app=owner)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from typing import TYPE_CHECKING, Any, cast
 
 from celeriac import states
@@ -219,9 +219,11 @@ class ResultSet(ResultBase):
         if disable_sync_subtasks:
             assert_will_not_block()
         values = _Values(propagate, callback, on_message)
-        for result, record in self._arrivals(timeout, interval, on_interval):
-            result.keep(record)
-            values.take(result.id, record)
+        # Closed at once when one failed: what came with it is kept for who asks next.
+        with closing(self._arrivals(timeout, interval, on_interval)) as arrivals:
+            for result, record in arrivals:
+                result.keep(record)
+                values.take(result.id, record)
         return [] if callback is not None else self._in_order(values.by_id)
 
     async def aget(
@@ -341,7 +343,7 @@ class ResultSet(ResultBase):
 
     def _arrivals(
         self, timeout: float | None, interval: float, on_interval: Any
-    ) -> Iterator[tuple[AsyncResult[Any], ResultRecord]]:
+    ) -> Generator[tuple[AsyncResult[Any], ResultRecord]]:
         """Records in order of arrival; those at hand come first."""
         waiting = self._unknown()
         yield from self._known()

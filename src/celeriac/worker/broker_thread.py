@@ -13,7 +13,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from celeriac.exceptions import OperationalError, SessionLost, SessionRefused
+from celeriac.control import revokes
+from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost, SessionRefused
 from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class BrokerListener(Protocol):
     """What the thread tells the coordinator; always called on its loop."""
 
     def on_connected(self, url: str) -> None: ...
+
+    def on_revoked(self, ids: list[str], stamps: list[str]) -> None: ...
 
     def on_deliveries(self, deliveries: list[Delivery]) -> None: ...
 
@@ -99,6 +102,8 @@ class BrokerThread:
         self._session: BrokerSession | None = None
         self._commands: deque[tuple[str, Any]] = deque()
         self._wanted = threading.Event()
+        self._wanted_queues: list[Queue] | None = None
+        self._notices: deque[tuple[str, Sequence[str], float]] = deque()
         # Headers of the messages acknowledged last, where the broker does not answer; their bodies need not stay.
         self._in_doubt: deque[Headers] = deque(maxlen=0 if broker.capabilities.answers_acks else MAX_IN_DOUBT)
         self._stopping = False
@@ -121,6 +126,16 @@ class BrokerThread:
     def post_now(self, verb: str, item: Any) -> None:
         """Queue a command for one delivery and have it acted upon."""
         self._commands.append((verb, [item]))
+        self.wake()
+
+    def set_queues(self, queues: Sequence[Queue]) -> None:
+        """Consume these queues instead; where the broker refuses, those before them go on."""
+        self._wanted_queues = list(queues)
+        self.wake()
+
+    def keep_notices(self, topic: str, notices: Sequence[str], seconds: float) -> None:
+        """Have the broker keep notices."""
+        self._notices.append((topic, notices, seconds))
         self.wake()
 
     def wake(self) -> None:
@@ -180,11 +195,25 @@ class BrokerThread:
         """A session that consumes; it continues a lost one where that is possible."""
         session = self._broker.connect(resume=lost)
         try:
+            # Before the first message comes.
+            self._learn_of_revokes(session)
             session.consume(self._queues)
         except BaseException:
             session.close()
             raise
         return session
+
+    def _learn_of_revokes(self, session: BrokerSession) -> None:
+        """Tell the loop what was revoked while this worker did not listen."""
+        try:
+            ids, stamps = session.notices(revokes.IDS), session.notices(revokes.STAMPS)
+        except (SessionLost, SessionRefused):
+            raise
+        except OperationalError as exc:
+            logger.warning("The broker does not tell which tasks were revoked before: %s", exc)
+        else:
+            if ids or stamps:
+                self._tell(self._listener.on_revoked, ids, stamps)
 
     def _may_retry(self, attempts: int, connected_before: bool) -> bool:
         allowed = self._policy.retry if connected_before else self._policy.retry_on_startup
@@ -227,15 +256,17 @@ class BrokerThread:
 
     def _consume(self, session: BrokerSession) -> None:
         beat = time.monotonic() + self._policy.heartbeat
-        watchdog = Watchdog(session, [queue.name for queue in self._queues])
+        watchdog = Watchdog(session, self._queues)
         while True:
             # Read first: what was posted before the stop, perhaps while others were being settled, is carried out.
             stopping = self._stopping
             # Cleared before the commands are read: a wake-up after that is seen by the next wait.
             self._wanted.clear()
             self._settle(session)
+            self._keep_notices(session)
             if stopping:
                 return
+            self._change_queues(session)
             now = time.monotonic()
             if now >= beat:
                 session.heartbeat()
@@ -253,6 +284,32 @@ class BrokerThread:
                 if not self._wanted.wait(min(FLUSH_AFTER, beat - now)):
                     session.flush()
                     self._wanted.wait(beat - now)
+
+    def _keep_notices(self, session: BrokerSession) -> None:
+        while self._notices:
+            topic, notices, seconds = self._notices[0]
+            try:
+                session.keep_notices(topic, notices, seconds=seconds)
+            except SessionLost:
+                raise
+            except OperationalError as exc:
+                logger.warning("The broker does not keep what was revoked: %s", exc)
+            self._notices.popleft()
+
+    def _change_queues(self, session: BrokerSession) -> None:
+        wanted, self._wanted_queues = self._wanted_queues, None
+        if wanted is None:
+            return
+        try:
+            session.consume(wanted)
+        except (SessionLost, SessionRefused):
+            self._wanted_queues = wanted
+            raise
+        except (OperationalError, ImproperlyConfigured) as exc:
+            logger.error("Cannot consume from %s: %s", ", ".join(queue.name for queue in wanted), exc)
+            session.consume(self._queues)
+        else:
+            self._queues[:] = wanted
 
     def _settle(self, session: BrokerSession) -> None:
         """Carry out the posted commands, one batch for each verb.
@@ -320,13 +377,13 @@ class Watchdog:
 
     Args:
         session: The session to watch.
-        queues: Names of its queues.
+        queues: Its queues; the list may change.
     """
 
     #: Checks in a row that find a backlog and no progress before the session is given up.
     PATIENCE = 2
 
-    def __init__(self, session: BrokerSession, queues: list[str]) -> None:
+    def __init__(self, session: BrokerSession, queues: list[Queue]) -> None:
         self._session = session
         self._queues = queues
         self._progressed = True
@@ -338,13 +395,14 @@ class Watchdog:
 
     def check(self) -> None:
         """Raise `SessionLost` when the session is stuck; call at each heartbeat."""
-        if self._progressed or not any(self._session.depths(self._queues).values()):
+        names = [queue.name for queue in self._queues]
+        if self._progressed or not any(self._session.depths(names).values()):
             self._stalled = 0
         else:
             self._stalled += 1
             if self._stalled >= self.PATIENCE:
                 raise SessionLost(
-                    f"messages wait in {', '.join(self._queues)} but the session has claimed none of them; reconnecting"
+                    f"messages wait in {', '.join(names)} but the session has claimed none of them; reconnecting"
                 )
         self._progressed = False
 

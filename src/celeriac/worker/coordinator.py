@@ -13,6 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celeriac import signals, states
+from celeriac.control import revokes
 from celeriac.exceptions import (
     DecodeError,
     Retry,
@@ -22,11 +23,13 @@ from celeriac.exceptions import (
 from celeriac.execution.chords import ONCE
 from celeriac.execution.job import KIND_NAMES, LOST, REFUSED, SUCCEEDED, TIMED_OUT
 from celeriac.utils.dataclass import dataclass
+from celeriac.worker.commands.state import WorkerParts
 from celeriac.worker.dispatcher import Dispatcher
 from celeriac.worker.holding import Holding
 from celeriac.worker.intake import Verdict
 from celeriac.worker.ledger import Ledger
 from celeriac.worker.pace import Estimates, Pace
+from celeriac.worker.revoking import Revoking
 from celeriac.worker.set_aside import MAX_REASON, SetAside
 from celeriac.worker.settlement import Action, decide, is_final
 from celeriac.worker.shutdown import ANNOUNCEMENTS, Stage, exit_code, next_stage
@@ -42,6 +45,7 @@ if TYPE_CHECKING:
     from celeriac.worker.failures import FailureReporter
     from celeriac.worker.intake import Intake
     from celeriac.worker.ledger import Entry
+    from celeriac.worker.mailbox import WorkerMailbox
     from celeriac.worker.reporting import EventReporter
 
 logger = logging.getLogger("celeriac.worker.strategy")
@@ -49,6 +53,9 @@ log = logging.getLogger("celeriac.worker")
 
 #: Seconds the pool gets to end what it runs at a cold shutdown, and the broker thread to settle.
 POOL_TIMEOUT, BROKER_TIMEOUT = 5.0, 10.0
+
+#: Seconds the mailbox gets to say farewell to the broker.
+MAILBOX_TIMEOUT = 2.0
 
 #: A SIGTERM this many seconds after another one says nothing new.
 REPEATED_TERM = 0.5
@@ -92,6 +99,8 @@ class Coordinator:
         make_reporter: Makes the failure reporter, given the loop.
         events: Tells those who listen to events.
         on_ready: Called once the broker is connected for the first time.
+        make_mailbox: Makes what hears and answers commands, given the worker's parts, and what to call when it hears;
+            None is no remote control.
     """
 
     def __init__(
@@ -103,6 +112,7 @@ class Coordinator:
         make_reporter: Callable[[asyncio.AbstractEventLoop], FailureReporter],
         events: EventReporter,
         on_ready: Callable[[], None],
+        make_mailbox: Callable[[WorkerParts, Callable[[], None]], WorkerMailbox] | None = None,
     ) -> None:
         self._options = options
         self._pool = pool
@@ -111,6 +121,7 @@ class Coordinator:
         self._make_reporter = make_reporter
         self.events = events
         self._on_ready = on_ready
+        self._make_mailbox = make_mailbox
         self._ledger = Ledger()
         self._estimates = Estimates()
         self._pace = Pace(
@@ -125,6 +136,7 @@ class Coordinator:
         self._exit_code = 0
         self._fatal: str | None = None
         self._connected = False
+        self._listening = make_mailbox is None
         # The pool is being ended: what it loses now is given back, not accounted as lost.
         self._ending = False
         self._hold_timer: asyncio.TimerHandle | None = None
@@ -134,6 +146,8 @@ class Coordinator:
         self._broker: BrokerThread
         self._reporter: FailureReporter
         self._aside: SetAside
+        self._revoking: Revoking
+        self._mailbox: WorkerMailbox | None = None
         self._time_limits: TimeLimits
         self._stage_changed: asyncio.Event
         self._drained: asyncio.Event
@@ -148,16 +162,32 @@ class Coordinator:
         self._broker = self._make_broker_thread(self, self._loop)
         self._reporter = self._make_reporter(self._loop)
         self._aside = SetAside(self, self._intake, self._broker, self._reporter, self.events)
+        self._revoking = Revoking(
+            self._intake.revoked, self._pool, self._ledger, self._dispatcher, self._holding, self._withdraw
+        )
         self._time_limits = TimeLimits(self._pool, self._loop)
         self._adjust_prefetch()
         await self._pool.start(self)
         self._broker.start()
         self.events.start(self._loop, lambda: sum(min(len(s.assigned), s.capacity) for s in self._pool.slots))
+        self._listen()
         self._reporter.watch_chords(self._options.chord_interval)
         self.started = True
         await self._stage_changed.wait()
         await self._shut_down()
         return self._exit_code
+
+    def _listen(self) -> None:
+        """Hear commands from now on."""
+        if self._make_mailbox is not None:
+            parts = WorkerParts(
+                loop=self._loop, options=self._options, pool=self._pool, ledger=self._ledger,
+                dispatcher=self._dispatcher, holding=self._holding, intake=self._intake, estimates=self._estimates,
+                pace=self._pace, broker=self._broker, revoking=self._revoking, events=self.events,
+                request_stop=self.request_stop, replan=self._replan,
+            )  # fmt: skip
+            self._mailbox = self._make_mailbox(parts, self._on_listening)
+            self._mailbox.start()
 
     def request_stop(self, number: int) -> None:
         """Act on an OS signal; called on the loop."""
@@ -236,6 +266,9 @@ class Coordinator:
                 cancelled = Retry("cancelled by Celery")
                 self._reporter.store(entry.delivery.message, states.RETRY, cancelled, lambda: None)
             self._ledger.remove(entry)
+        if self._mailbox is not None:
+            self._mailbox.stop()
+            await asyncio.to_thread(self._mailbox.join, MAILBOX_TIMEOUT)
         await asyncio.to_thread(self._reporter.stop)
         await asyncio.to_thread(self.events.stop)
         # Settlements that the reporter asked for on its way out.
@@ -276,7 +309,21 @@ class Coordinator:
         log.info("Connected to %s", url)
         if not self._connected:
             self._connected = True
+            self._announce_ready()
+
+    def _on_listening(self) -> None:
+        self._listening = True
+        self._announce_ready()
+
+    def _announce_ready(self) -> None:
+        """Say once that tasks are consumed and commands heard."""
+        if self._connected and self._listening:
             self._on_ready()
+
+    def on_revoked(self, ids: list[str], stamps: list[str]) -> None:
+        """Learn what was revoked while the broker thread was not connected."""
+        self._revoking.revoke_ids(ids)
+        self._revoking.revoke_stamps([stamp for text in stamps if (stamp := revokes.unpack_stamp(text)) is not None])
 
     def on_broker_refused(self, reason: str) -> None:
         self._fail(reason)
@@ -472,14 +519,22 @@ class Coordinator:
             entry = get(seq)
             if entry is None:
                 continue
-            if entry.timed_out:
-                self._lose(entry, TIMED_OUT, TimeLimitExceeded(entry.job.hard_limit))
-            else:
-                self._lose(entry, LOST, WorkerLostError(f"Worker exited prematurely: {reason} Job: {seq}."))
+            self._lose_running(entry, reason)
         self._broker.wake()
         self._dispatcher.pump()
         if not len(self._ledger):
             self._drained.set()
+
+    def _lose_running(self, entry: Entry, reason: str) -> None:
+        """A task ran in a process that died: it was ended on purpose, or not."""
+        if entry.terminated is not None:
+            self._time_limits.cancel(entry.seq)
+            self._ledger.remove(entry)
+            self._withdraw(entry)
+        elif entry.timed_out:
+            self._lose(entry, TIMED_OUT, TimeLimitExceeded(entry.job.hard_limit))
+        else:
+            self._lose(entry, LOST, WorkerLostError(f"Worker exited prematurely: {reason} Job: {entry.seq}."))
 
     def _lose(self, entry: Entry, kind: int, exc: Exception) -> None:
         """A task that was killed: record the failure first where it is final, then settle its message."""
@@ -499,6 +554,18 @@ class Coordinator:
             )  # fmt: skip
             self._settle(entry, kind, detail)
 
+    def _withdraw(self, entry: Entry) -> None:
+        """Record that an entry, which is out of the ledger, was revoked, and settle its message."""
+        self._aside.revoke(entry, functools.partial(self._settle_revoked, entry))
+        if not len(self._ledger):
+            self._drained.set()
+
+    def _settle_revoked(self, entry: Entry) -> None:
+        if entry.late and entry.orphaned:
+            self._ledger.remember(entry.delivery, "ack")
+        elif entry.late:
+            self._broker.post_now("ack", entry.delivery)
+
     def _settle_lost(self, entry: Entry, kind: int, detail: str) -> None:
         self._settle(entry, kind, detail)
         self._broker.wake()
@@ -508,6 +575,13 @@ class Coordinator:
     def _adjust_prefetch(self) -> None:
         """Tell the broker thread how many messages may be held."""
         self._broker.limit = self._pace.limit(sum(slot.capacity for slot in self._pool.slots))
+
+    def _replan(self) -> None:
+        """Look again at what waits, and at how much may be held."""
+        self._adjust_prefetch()
+        self._dispatcher.pump()
+        self._arm_holding()
+        self._broker.wake()
 
     def _arm_holding(self) -> None:
         at = self._holding.next_at()
@@ -519,9 +593,10 @@ class Coordinator:
     def _release_held(self) -> None:
         ready: list[Entry] = []
         for entry in self._holding.due(time.monotonic()):
-            if expired := self._intake.expired(entry.delivery.message.headers):
+            entry.rate_limited = False
+            if discarded := self._intake.discarded(entry.delivery.message.headers):
                 self._ledger.remove(entry)
-                self._aside.put(entry.delivery, expired)
+                self._aside.put(entry.delivery, discarded)
             else:
                 ready.append(entry)
         self._dispatcher.add(ready)

@@ -127,13 +127,14 @@ class Dispatcher:
         room = self._pool.room(slot)
         limit = min(share, MAX_AHEAD - held, len(ready) if room is None else room)
         batch: list[Entry] = []
+        now = time.time()
         while ready and len(batch) < limit:
             entry = ready[0]
             cost = self._estimates.cost(entry.plan.name)
             if held + len(batch) >= slot.capacity and ahead + cost > HORIZON:
                 break
             ready.popleft()
-            entry.slot, entry.cost = slot, cost
+            entry.slot, entry.cost, entry.sent_at = slot, cost, now
             ahead += cost
             batch.append(entry)
         if batch:
@@ -199,6 +200,17 @@ class Dispatcher:
                 soonest = wait if soonest is None else min(soonest, wait)
         self.pump()
         return soonest
+
+    def recall(self, slot: Slot) -> None:
+        """Take back what has not begun in a slot, and queue it at the front."""
+        self.put_back(self._recall(slot))
+
+    def take(self, wanted: Callable[[Entry], bool]) -> list[Entry]:
+        """Take out some of the entries that have not been sent to a slot."""
+        found = [entry for entry in self._ready if wanted(entry)]
+        if found:
+            self._ready = deque(entry for entry in self._ready if not wanted(entry))
+        return found
 
     def recall_all(self) -> list[Entry]:
         """Take back everything that has not begun."""

@@ -10,6 +10,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from celeriac.worker.ledger import Entry
 
 
@@ -22,6 +24,9 @@ class Holding:
 
     def __len__(self) -> int:
         return len(self._heap)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return (entry for _, _, entry in self._heap)
 
     def hold(self, entry: Entry, until: float) -> None:
         """Keep an entry until a monotonic time."""
@@ -37,6 +42,17 @@ class Holding:
     def next_at(self) -> float | None:
         """When the next one is due."""
         return self._heap[0][0] if self._heap else None
+
+    def take(self, wanted: Callable[[Entry], bool]) -> list[Entry]:
+        """Take out some entries, in order."""
+        found = [entry for _, _, entry in sorted(item for item in self._heap if wanted(item[2]))]
+        self._heap = [item for item in self._heap if not wanted(item[2])]
+        heapq.heapify(self._heap)
+        return found
+
+    def by_time(self) -> list[tuple[float, Entry]]:
+        """Entries with the monotonic time they are due, the next one first."""
+        return [(until, entry) for until, _, entry in sorted(self._heap)]
 
     def drain_orphans(self) -> list[Entry]:
         """Take out the entries of lost sessions."""

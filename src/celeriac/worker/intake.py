@@ -18,6 +18,7 @@ from celeriac.utils.dataclass import dataclass
 from celeriac.utils.time import parse_iso8601, rate
 from celeriac.worker.holding import TokenBucket
 from celeriac.worker.ledger import Entry
+from celeriac.worker.revoked import RevokedTasks
 from celeriac.worker.settlement import delivered_too_often
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Verdict(Enum):
     HOLD = "hold"
     DEFER = "defer"
     EXPIRED = "expired"
+    REVOKED = "revoked"
     UNKNOWN = "unknown"
     INVALID = "invalid"
     EXHAUSTED = "exhausted"
@@ -68,6 +70,9 @@ class Intake:
         time_limit: Hard limit in seconds for tasks that have none of their own.
         soft_time_limit: Ditto, soft.
         rate_limits: Apply rate limits (``worker_disable_rate_limits`` turns them off).
+
+    Attributes:
+        revoked: What must not run.
     """
 
     def __init__(
@@ -86,6 +91,7 @@ class Intake:
         self._rate_limits = rate_limits
         self._buckets: dict[str, TokenBucket | None] = {}
         self._seq = count(1)
+        self.revoked = RevokedTasks()
 
     def judge(self, delivery: Delivery) -> Judged:
         """Decide. Never raises for what a message contains."""
@@ -112,8 +118,8 @@ class Intake:
         if delivered_too_often(plan, delivery):
             reason = f"delivered {delivery.deliveries} times, task_max_deliveries is {plan.max_deliveries}"
             return Judged(Verdict.EXHAUSTED, reason=reason)
-        if expired := self.expired(headers):
-            return expired
+        if discarded := self.discarded(headers):
+            return discarded
         entry = self._entry(delivery, headers, plan)
         eta = headers.get("eta")
         if eta is not None:
@@ -127,8 +133,10 @@ class Intake:
             return self._limit(entry, plan)
         return Judged(Verdict.RUN, entry)
 
-    def expired(self, headers: dict[str, Any]) -> Judged | None:
-        """The verdict on a message whose time to begin has passed; asked again after it was held."""
+    def discarded(self, headers: dict[str, Any]) -> Judged | None:
+        """The verdict on a message that was revoked, or is too late; asked again after it was held."""
+        if self.revoked and self.revoked.covers(headers):
+            return Judged(Verdict.REVOKED, reason="revoked")
         expires = headers.get("expires")
         if expires is None or _timestamp("expires", expires) > time.time():
             return None
@@ -175,13 +183,23 @@ class Intake:
 
     def _limit(self, entry: Entry, plan: Any) -> Judged:
         """Hold an entry until its rate limit has a token."""
-        now = time.monotonic()
+        at = self.next_turn(entry)
+        return Judged(Verdict.RUN, entry) if at is None else Judged(Verdict.HOLD, entry, at)
+
+    def next_turn(self, entry: Entry) -> float | None:
+        """Take the next token of an entry's rate limit; returns the monotonic time of it, None if that is now."""
+        plan, now = entry.plan, time.monotonic()
         bucket = self._buckets.get(plan.name)
         per_second = rate(plan.rate_limit)
         if bucket is None or bucket.rate != per_second:
             bucket = self._buckets[plan.name] = TokenBucket(per_second, now) if per_second else None
         at = bucket.reserve(now) if bucket is not None else now
-        return Judged(Verdict.HOLD, entry, at) if at > now else Judged(Verdict.RUN, entry)
+        entry.rate_limited = at > now
+        return at if entry.rate_limited else None
+
+    def reset_rate_limit(self, name: str) -> None:
+        """Count anew how often a task begins."""
+        self._buckets.pop(name, None)
 
 
 def _checked_limits(limits: Any) -> tuple[float | None, float | None]:

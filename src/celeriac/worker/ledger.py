@@ -35,7 +35,10 @@ class Entry:
         slot: Where it was sent.
         cost: Seconds it was expected to take.
         began_at: Unix time it began, when that was announced.
+        sent_at: Unix time it was sent to its slot.
         timed_out: Its hard time limit passed and its process was killed for it.
+        terminated: It was revoked, and its process was sent this signal for it.
+        rate_limited: It is held for a rate limit.
     """
 
     seq: int
@@ -49,7 +52,10 @@ class Entry:
     slot: Slot | None = None
     cost: float = 0.0
     began_at: float | None = None
+    sent_at: float | None = None
     timed_out: bool = False
+    terminated: int | None = None
+    rate_limited: bool = False
 
     @property
     def name(self) -> str:

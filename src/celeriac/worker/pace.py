@@ -26,9 +26,15 @@ UNKNOWN = 1.0
 
 
 class Estimates:
-    """Moving averages of run times by task name, and over all."""
+    """Moving averages of run times by task name, and over all.
+
+    Attributes:
+        counts: How many tasks ended, by name.
+        overall: Seconds of any task.
+    """
 
     def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
         self._by_name: dict[str, float] = {}
         self.overall = UNKNOWN
 
@@ -39,6 +45,7 @@ class Estimates:
     def learn(self, name: str, runtime: float) -> None:
         """Take in a measured run time: slower counts more than faster, so that surprises are not repeated."""
         seen = runtime + OVERHEAD
+        self.counts[name] = self.counts.get(name, 0) + 1
         old = self._by_name.get(name)
         if old is None:
             self._by_name[name] = seen
@@ -55,6 +62,9 @@ class Pace:
         multiplier: Messages for each slot; 0 is unlimited.
         adaptive: Hold more while tasks are short.
         max_bytes: What the bodies of all held messages may amount to; one message for each slot is held regardless.
+
+    Attributes:
+        granted: Messages that a command allowed in addition.
     """
 
     def __init__(self, estimates: Estimates, *, multiplier: int, adaptive: bool, max_bytes: int) -> None:
@@ -64,6 +74,7 @@ class Pace:
         self._max_bytes = max_bytes
         self._size = 1.0
         self._extra = 0
+        self.granted = 0
 
     def limit(self, slots: int) -> int:
         """Messages that may be held now.
@@ -75,7 +86,7 @@ class Pace:
         if self._adaptive:
             short = int(PREFETCH_HORIZON / self._estimates.overall)
             limit = max(limit, slots * min(MAX_PREFETCH, short))
-        return min(limit + self._extra, max(slots, int(self._max_bytes / self._size)))
+        return min(max(limit + self.granted, 1) + self._extra, max(slots, int(self._max_bytes / self._size)))
 
     def fetched(self, deliveries: Sequence[Delivery], kept: int) -> None:
         """Learn from a batch.

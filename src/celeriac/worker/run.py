@@ -6,6 +6,7 @@ Only `worker.assembly` imports it, after the fork, so that asyncio is loaded in 
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import logging
 import sys
@@ -18,18 +19,21 @@ from celeriac.platform import signals as os_signals
 from celeriac.pool.local import LocalPool
 from celeriac.pool.process import ProcessPool
 from celeriac.worker.broker_thread import BrokerThread, ConnectionPolicy
+from celeriac.worker.commands.panel import Panel
 from celeriac.worker.coordinator import Coordinator, CoordinatorOptions
 from celeriac.worker.failures import FailureReporter
 from celeriac.worker.intake import Intake
+from celeriac.worker.mailbox import WorkerMailbox
 from celeriac.worker.reporting import EventReporter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from socket import socket
 
     from celeriac.broker.topology import Queue
     from celeriac.pool.base import Pool
     from celeriac.worker.assembly import Worker
+    from celeriac.worker.commands.state import WorkerParts
 
 logger = logging.getLogger("celeriac.worker")
 
@@ -106,7 +110,13 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
         lambda loop: FailureReporter(app, worker.hostname, loop),
         EventReporter(worker.event_options(), EventPublisher(app, worker.hostname), app.clock),
         worker.announce_ready,
+        functools.partial(_mailbox, worker) if conf.worker_enable_remote_control else None,
     )
+
+
+def _mailbox(worker: Worker, parts: WorkerParts, on_tried: Callable[[], None]) -> WorkerMailbox:
+    panel = Panel(worker.app, worker.hostname, parts)
+    return WorkerMailbox(worker.app, worker.hostname, parts.loop, panel.carry_out, on_tried)
 
 
 async def _run_with_signals(coordinator: Coordinator) -> int:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from celeriac.worker.broker_thread import BrokerThread
     from celeriac.worker.failures import FailureReporter
     from celeriac.worker.intake import Intake, Judged
+    from celeriac.worker.ledger import Entry
     from celeriac.worker.reporting import EventReporter
 
 logger = logging.getLogger("celeriac.worker.strategy")
@@ -55,14 +56,8 @@ class SetAside:
         self._broker.finished += 1
         verdict, reason, message = judged.verdict, judged.reason[:MAX_REASON], delivery.message
         name, task_id = message.headers.get("task"), message.headers.get("id")
-        if verdict is Verdict.EXPIRED:
-            logger.info("Discarding revoked task: %s[%s]", name, task_id)
-            signals.task_revoked.send(
-                sender=self._sender, request=delivery, terminated=False, signum=None, expired=True
-            )
-            self._events.revoked(message.headers, expired=True)
-            acknowledge = functools.partial(self._broker.post_now, "ack", delivery)
-            self._reporter.store(message, states.REVOKED, TaskRevokedError("expired"), acknowledge)
+        if verdict in (Verdict.EXPIRED, Verdict.REVOKED):
+            self._discard(delivery, verdict.value, functools.partial(self._broker.post_now, "ack", delivery))
             return
         logger.error("%.200s[%.200s] is set aside: %s", name or "A message", task_id, reason)
         bury = functools.partial(self._broker.post_now, "dead_letter", (delivery, f"{verdict.value}: {reason}"))
@@ -77,6 +72,32 @@ class SetAside:
             signals.task_rejected.send(sender=self._sender, message=message, exc=InvalidTaskError(reason))
             self._events.rejected(message.headers, requeue=False)
             bury()
+
+    def revoke(self, entry: Entry, settle: Callable[[], None]) -> None:
+        """Let an entry not run that was revoked while it waited; the worker no longer holds it.
+
+        Args:
+            entry: The entry, out of the ledger.
+            settle: Settles its message once that is recorded.
+        """
+        self._broker.finished += 1
+        if entry.terminated is None:
+            self._discard(entry.delivery, "revoked", settle)
+        else:
+            self._discard(entry.delivery, "terminated", settle, entry.terminated)
+
+    def _discard(self, delivery: Delivery, why: str, settle: Callable[[], None], terminated: int | None = None) -> None:
+        message = delivery.message
+        if terminated is None:
+            logger.info("Discarding revoked task: %s[%s]", message.headers.get("task"), message.headers.get("id"))
+        signals.task_revoked.send(
+            sender=self._sender, request=delivery, terminated=terminated is not None, signum=terminated,
+            expired=why == "expired",
+        )  # fmt: skip
+        self._events.revoked(
+            message.headers, terminated=terminated is not None, signum=terminated, expired=why == "expired"
+        )
+        self._reporter.store(message, states.REVOKED, TaskRevokedError(why), settle)
 
     def _give_up(self, delivery: Delivery, exc: Exception, then: Callable[[], None]) -> None:
         """Fail a task that was delivered too often, with its handlers and errbacks."""

@@ -41,6 +41,8 @@ def settings_of(
                 if not vhosts:
                     vhosts.append(stack.enter_context(servers.rabbitmq_vhost(name)))
                 conf = {"broker_url": vhosts[0], "result_backend": f"{redis_server}/5"}
+                if scheme == "amqp+rpc":
+                    conf["result_backend"] = "rpc://"
                 if scheme == "amqp+postgresql":
                     conf["result_backend"] = "db+" + stack.enter_context(servers.postgresql_database(name))
             return conf | {"task_default_queue": name, "task_create_missing_queue_exchange_type": "direct"}

@@ -14,7 +14,7 @@ import pytest
 from celeriac import Celery, signals
 from celeriac.app.options import resolve_options
 from celeriac.current import Context, pop_task, push_task
-from celeriac.exceptions import AlwaysEagerIgnored, EncodeError, ImproperlyConfigured
+from celeriac.exceptions import AlwaysEagerIgnored, EncodeError, ImproperlyConfigured, OperationalError
 from celeriac.result import AsyncResult, EagerResult
 from tests.support import SLACK
 
@@ -387,7 +387,7 @@ def test_publish_many_takes_a_generator(app: Celery, add: Task[..., Any], sent: 
     assert [r.id for r in results] == [d.message.headers["id"] for d in deliveries]
 
 
-def test_publish_many_reads_ahead_by_one_chunk_only(app: Celery, add: Task[..., Any]) -> None:
+def test_publish_many_reads_ahead_by_two_chunks_only(app: Celery, add: Task[..., Any]) -> None:
     taken = 0
 
     def calls() -> Any:
@@ -405,8 +405,26 @@ def test_publish_many_reads_ahead_by_one_chunk_only(app: Celery, add: Task[..., 
 
     app.publisher.publish_many = spy  # type: ignore[method-assign]
     assert app.publish_many(calls(), chunk=10, results=False) == 100
-    # One chunk is published while the next is made.
-    assert all(10 * number <= count <= 10 * (number + 1) for number, count in enumerate(seen, start=1))
+    # While one chunk is published, another waits, and a third is made.
+    assert all(10 * number <= count <= 10 * (number + 2) for number, count in enumerate(seen, start=1))
+
+
+def test_publish_many_publishes_nothing_after_a_chunk_that_failed(
+    app: Celery, add: Task[..., Any], sent: Callable[..., list[Delivery]]
+) -> None:
+    publish, tried = app.publisher.publish_many, []
+
+    def fail_at_the_second(publications: Any, **options: Any) -> None:
+        tried.append(len(publications))
+        if len(tried) == 2:
+            raise OperationalError("no more")
+        publish(publications, **options)
+
+    app.publisher.publish_many = fail_at_the_second  # type: ignore[method-assign]
+    with pytest.raises(OperationalError, match="no more"):
+        app.publish_many((add.s(i) for i in range(100)), chunk=10)
+    assert tried == [10, 10]
+    assert [body(d)[0] for d in sent()] == [[i] for i in range(10)]
 
 
 def test_publish_many_honours_options_of_each(

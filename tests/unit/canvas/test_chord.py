@@ -312,3 +312,10 @@ def test_eager_chords(app: Celery, s: Any, x: Any, two: Any, whole: Any) -> None
 def test_add_to_chord_outside_of_a_chord(app: Celery, s: Any) -> None:
     with pytest.raises(ValueError, match=r"p\.add: add_to_chord\(\) is for tasks in the header of a chord"):
         app.tasks["p.add"].add_to_chord(s(1, 1))
+
+
+def test_arguments_and_options_of_a_group_are_those_of_the_header(app: Celery, s: Any) -> None:
+    whole = group(s(1), s(2), queue="q").clone((10,), {"z": 0}) | s()
+    assert [(tuple(each.args), each.kwargs, each.options["queue"]) for each in whole.tasks] == [
+        ((10, 1), {"z": 0}, "q"), ((10, 2), {"z": 0}, "q")
+    ]  # fmt: skip

@@ -235,13 +235,16 @@ def test_eager_results(app: Celery) -> None:
     assert pickle.loads(pickle.dumps(result)).result == copy.copy(result).result == 5
 
 
-def test_what_is_not_supported_says_so(app: Celery) -> None:
-    with pytest.raises(NotImplementedError, match="control"):
-        app.AsyncResult("a").revoke()
-    with pytest.raises(NotImplementedError, match="control"):
-        app.AsyncResult("a").revoke_by_stamped_headers({"k": "v"})
-    with pytest.raises(NotImplementedError, match="control"):
-        app.ResultSet([app.AsyncResult("a")]).revoke()
+def test_revoking_asks_remote_control(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[Any, bool, Any]] = []
+    for name in ("revoke", "revoke_by_stamped_headers"):
+        monkeypatch.setattr(
+            app.control, name, lambda what, *, terminate, reply, **_: asked.append((what, terminate, reply))
+        )
+    app.AsyncResult("a").revoke(terminate=True)
+    app.AsyncResult("a").revoke_by_stamped_headers({"k": "v"}, wait=True)
+    app.ResultSet([app.AsyncResult("a"), app.GroupResult("g", [app.AsyncResult("b")])]).revoke()
+    assert asked == [("a", True, False), ({"k": "v"}, False, True), (["a", "b"], False, False)]
 
 
 def test_sets_made_by_an_app_belong_to_it(app: Celery) -> None:

@@ -27,6 +27,8 @@ class Listener:
 
     def on_connected(self, url: str) -> None: ...
 
+    def on_revoked(self, ids: list[str], stamps: list[str]) -> None: ...
+
     def on_deliveries(self, deliveries: list[Delivery]) -> None:
         self.deliveries += deliveries
         if len(self.deliveries) == self.wanted:

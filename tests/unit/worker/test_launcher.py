@@ -49,19 +49,6 @@ def test_disable_prefetch_is_a_setting(app: Celery) -> None:
     assert app.conf.worker_disable_prefetch is True
 
 
-@pytest.mark.parametrize(("name", "text"), [("control", "remote control")])
-def test_parts_that_are_not_there_say_so(app: Celery, name: str, text: str) -> None:
-    with pytest.raises(NotImplementedError, match=text):
-        getattr(app, name)
-    assert not hasattr(app, name)
-
-
-def test_revoking_says_that_there_is_no_remote_control(app: Celery) -> None:
-    for revoke in (app.AsyncResult("i").revoke, app.ResultSet([app.AsyncResult("i")]).revoke):
-        with pytest.raises(NotImplementedError, match="remote control"):
-            revoke()
-
-
 @pytest.mark.parametrize("name", ["task_events", "events"])
 def test_events_of_tasks_are_an_option(app: Celery, name: str) -> None:
     assert app.Worker(**{name: True}).event_options().task_events

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from celeriac.message import Publication
 
 #: Messages in one write, so that the server works on some while the next are made.
-PAGE = 250
+PAGE = 100
 
 _NOT_FOUND, _NO_ROUTE, _ACCESS_REFUSED = 404, 312, 403
 _MISSING_EXCHANGE = re.compile(r"no exchange '(?P<name>.*?)'")

@@ -12,23 +12,25 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, TypeVar
 
-from celeriac.broker.amqp import dead_letters, delay
+from celeriac.broker.amqp import dead_letters, delay, notice_streams
 from celeriac.broker.amqp.consuming import Consumption
 from celeriac.broker.amqp.counting import Counting
 from celeriac.broker.amqp.envelope import copy_headers, copy_properties, without_deaths
 from celeriac.broker.amqp.publishing import PAGE, Publishing, SessionSettings
 from celeriac.broker.base import next_session_id
+from celeriac.broker.topology import Queue
 from celeriac.drivers.amqp import AMQPError, ChannelClosed
 from celeriac.drivers.amqp.faults import as_operational
 from celeriac.exceptions import OperationalError, SessionClosed, SessionLost, SessionRefused
+from celeriac.message import Destination, Publication
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from celeriac.broker.topology import Queue
+    from celeriac.broker.topology import Exchange
     from celeriac.drivers.amqp import OutgoingMessage
     from celeriac.drivers.amqp.link import Link
-    from celeriac.message import DeadLetter, Delivery, Publication
+    from celeriac.message import DeadLetter, Delivery, Message
 
 T = TypeVar("T")
 
@@ -50,6 +52,7 @@ class AMQPSession:
         self._publishing = Publishing(link, settings)
         self._consumption: Consumption | None = None
         self._counting = Counting()
+        self._exchanges: set[str] = set()
         self._closed = self._has_dead_queue = False
 
     def continue_from(self, old: AMQPSession) -> None:
@@ -313,6 +316,22 @@ class AMQPSession:
                 self._consumption.check_open()
         except AMQPError as error:
             raise _lost(error) from error
+
+    def broadcast(self, exchange: Exchange, message: Message) -> int | None:
+        self._check_open()
+        if exchange.name not in self._exchanges:
+            self.declare([Queue("", exchange)])
+            self._exchanges.add(exchange.name)
+        self.publish_many([Publication(message, Destination(exchange.name, ""))])
+        return None
+
+    def keep_notices(self, topic: str, notices: Sequence[str], *, seconds: float) -> None:
+        self._check_open()
+        self._with_link(lambda deadline: notice_streams.append(self._link, topic, notices, seconds, deadline))
+
+    def notices(self, topic: str) -> list[str]:
+        self._check_open()
+        return self._with_link(lambda deadline: notice_streams.read(self._link, topic, deadline))
 
     def purge(self, queue: str) -> int:
         self._check_open()

@@ -180,6 +180,10 @@ class Layout:
         """Hash: exchange to its type, which kombu keeps nowhere."""
         return f"{self.prefix}celeriac.exchanges"
 
+    def notices(self, topic: str) -> str:
+        """Sorted set: texts by the Unix time until which they are kept."""
+        return f"{self.prefix}celeriac.notices.{topic}"
+
     @property
     def dead(self) -> str:
         """Stream of messages set aside."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from celeriac.broker.redis.layout import Layout
     from celeriac.broker.redis.scripts import Script
     from celeriac.broker.topology import Queue
-    from celeriac.message import Publication
+    from celeriac.message import Message, Publication
 
 logger = logging.getLogger("celeriac.broker.redis")
 
@@ -195,6 +195,18 @@ class Publishing:
             expires_ms = self._expires_ms.get(run.queue) if self._expires_ms else None
             if expires_ms is not None:
                 outbox.data += [pack_command(("PEXPIRE", key, expires_ms)) for key in layout.lists(run.queue)]
+
+    def broadcast(self, exchange: str, message: Message) -> tuple[str, str, bytes]:
+        """The command that publishes to a fanout exchange; the server answers how many subscribers got it.
+
+        Raises:
+            EncodeError: A header or a property is not JSON.
+        """
+        try:
+            envelope = encode_envelope(message, exchange, "", self._tags.next())
+        except (TypeError, ValueError) as error:
+            raise EncodeError(f"a header or property of a message to {exchange!r} is not JSON: {error}") from error
+        return "PUBLISH", self._layout.channel(exchange, ""), envelope
 
     def _route(self, outbox: Outbox, item: Publication, envelope: bytes, priority: int, delayed: bool) -> None:
         layout, destination = self._layout, item.destination

@@ -11,7 +11,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from celeriac.broker.base import next_session_id
+from celeriac.broker.base import MAX_NOTICES, next_session_id
 from celeriac.broker.bindings import check_size
 from celeriac.broker.redis import scripts
 from celeriac.broker.redis.client import Client
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
     from celeriac.broker.redis.layout import Layout
     from celeriac.broker.redis.scripts import Script
-    from celeriac.broker.topology import Queue
-    from celeriac.message import DeadLetter, Delivery, Publication
+    from celeriac.broker.topology import Exchange, Queue
+    from celeriac.message import DeadLetter, Delivery, Message, Publication
 
 logger = logging.getLogger("celeriac.broker.redis")
 
@@ -564,6 +564,25 @@ class RedisSession:
         self._check_open()
         chosen = self._delayed_queues() if queues is None else list(queues)
         return {queue: count for queue in chosen if (count := self._release_delayed(queue))}
+
+    def broadcast(self, exchange: Exchange, message: Message) -> int | None:
+        self._check_open()
+        return int(self._client.command(*self._publishing.broadcast(exchange.name, message)))
+
+    def keep_notices(self, topic: str, notices: Sequence[str], *, seconds: float) -> None:
+        self._check_open()
+        key, now = self._layout.notices(topic), time.time()
+        commands: list[tuple[Any, ...]] = [
+            ("ZADD", key, *(word for text in notices[start : start + PAGE] for word in (now + seconds, text)))
+            for start in range(0, len(notices), PAGE)
+        ]
+        commands += [("ZREMRANGEBYSCORE", key, "-inf", now), ("ZREMRANGEBYRANK", key, 0, -MAX_NOTICES - 1)]
+        self._send(b"".join(map(pack_command, commands)), len(commands))
+
+    def notices(self, topic: str) -> list[str]:
+        self._check_open()
+        found = self._client.command("ZRANGEBYSCORE", self._layout.notices(topic), time.time(), "+inf")
+        return [text.decode() for text in found]
 
     def _delayed_queues(self) -> list[str]:
         prefix, cursor = self._layout.delayed(""), b"0"

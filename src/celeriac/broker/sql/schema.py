@@ -8,9 +8,12 @@ nothing for a session that lost its messages.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from celeriac.utils.dataclass import dataclass
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Raised when a table changes in a way that older versions cannot work with.
 VERSION: Final = 1
@@ -216,7 +219,11 @@ class Statements:
         self.due = text("(SELECT MIN(visible_at) FROM celeriac_messages WHERE queue = %s AND visible_at IS NOT NULL)")
         self.now = text("{now}")
 
-        # Queues
+        self._make_queues(text)
+        self._make_notices(text)
+
+    def _make_queues(self, text: Callable[[str], str]) -> None:
+        """Queues, bindings, and who consumes them."""
         self.purge = text("DELETE FROM celeriac_messages WHERE queue = %s AND session IS NULL")
         self.depth = text(
             "SELECT COUNT(*) FROM celeriac_messages WHERE queue = %s AND session IS NULL AND visible_at IS NULL"
@@ -251,6 +258,22 @@ class Statements:
         self.limited_queues = text("SELECT name FROM celeriac_queues WHERE message_ttl IS NOT NULL")
         self.drop_expired = text(
             "DELETE FROM celeriac_messages WHERE queue = %s AND session IS NULL AND expires_at <= {now}"
+        )
+
+    def _make_notices(self, text: Callable[[str], str]) -> None:
+        """Notices are messages of a queue that nobody consumes."""
+        self.notices = text(
+            "SELECT body FROM celeriac_messages WHERE queue = %s AND session IS NULL AND visible_at IS NULL "
+            "AND expires_at > {now} ORDER BY id"
+        )
+        self.newest_notices = text(
+            "SELECT id FROM celeriac_messages WHERE queue = %s AND session IS NULL AND visible_at IS NULL "
+            "ORDER BY id DESC LIMIT 1 OFFSET %s"
+        )
+        self.drop_notices = text("DELETE FROM celeriac_messages WHERE queue = %s AND session IS NULL AND id <= %s")
+        self.receivers = text(
+            "SELECT COUNT(DISTINCT c.session) FROM celeriac_bindings b JOIN celeriac_consumers c ON c.queue = b.queue "
+            "JOIN celeriac_sessions s ON s.id = c.session WHERE b.exchange = %s AND NOT ({lapsed})"
         )
 
 

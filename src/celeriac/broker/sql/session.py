@@ -9,18 +9,19 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from celeriac.broker.base import BrokerOptions, next_session_id
+from celeriac.broker.base import MAX_NOTICES, BrokerOptions, next_session_id
 from celeriac.broker.bindings import check_size
-from celeriac.broker.sql.envelope import to_dead_letter, to_delivery
+from celeriac.broker.sql.envelope import to_dead_letter, to_delivery, to_row
 from celeriac.broker.sql.topology import Topology
 from celeriac.exceptions import OperationalError, PublishTimeout, SessionClosed, SessionLost
+from celeriac.message import Destination, Message, Publication
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
     from celeriac.broker.sql.store import Store
-    from celeriac.broker.topology import Queue
-    from celeriac.message import DeadLetter, Delivery, Publication
+    from celeriac.broker.topology import Exchange, Queue
+    from celeriac.message import DeadLetter, Delivery
 
 #: Seconds between two looks at delayed messages while there is other work: how late one may come.
 LOOK_INTERVAL = 0.05
@@ -289,6 +290,29 @@ class SQLSession:
         self._check_open()
         return {queue: int(self._store.query(self._statements.depth, (queue,))[0][0]) for queue in queues}
 
+    def broadcast(self, exchange: Exchange, message: Message) -> int | None:
+        self.publish_many([Publication(message, Destination(exchange.name, ""))])
+        return int(self._store.query(self._statements.receivers, (exchange.name,))[0][0])
+
+    def keep_notices(self, topic: str, notices: Sequence[str], *, seconds: float) -> None:
+        self._check_open()
+        queue, now = _notice_queue(topic), time.time()
+        rows = [
+            to_row(Publication(Message(text.encode(), "text/plain", "utf-8", {}, {}), Destination("", queue)), queue,
+                   now + seconds, now)
+            for text in notices
+        ]  # fmt: skip
+        if rows:
+            self._store.add_messages(rows)
+        self._store.execute(self._statements.drop_expired, (queue,))
+        for (newest,) in self._store.query(self._statements.newest_notices, (queue, MAX_NOTICES)):
+            self._store.execute(self._statements.drop_notices, (queue, newest))
+
+    def notices(self, topic: str) -> list[str]:
+        self._check_open()
+        rows = self._store.query(self._statements.notices, (_notice_queue(topic),))
+        return [bytes(body).decode() for (body,) in rows]
+
     def wake(self) -> None:
         self._store.wake()
 
@@ -310,6 +334,11 @@ class SQLSession:
     def _check_open(self) -> None:
         if self._closed:
             raise SessionClosed(f"the session of the {self._store.dialect.name} broker was closed; open another one")
+
+
+def _notice_queue(topic: str) -> str:
+    """The queue that keeps notices; nobody consumes it."""
+    return f"celeriac.notices.{topic}"
 
 
 def _queues_of(deliveries: Iterable[Delivery]) -> list[str]:

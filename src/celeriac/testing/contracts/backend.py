@@ -354,6 +354,17 @@ class BackendContract:
         worker.close()
         assert sorted(seen) == sorted(record.task_id for record in records)
 
+    def test_what_a_watch_that_is_left_did_not_yield_is_there_for_the_next(self, backend: ResultBackend) -> None:
+        task_ids = [new_id() for _ in range(3)]
+        backend.store_many([record_of(backend, task_id) for task_id in task_ids])
+        for task_id in task_ids:
+            load(backend, task_id)
+        watching: Any = backend.watch(task_ids, timeout=PATIENCE)
+        first = next(watching).task_id
+        watching.close()
+        others = sorted(set(task_ids) - {first})
+        assert sorted(record.task_id for record in backend.watch(others, timeout=PATIENCE)) == others
+
     def test_watches_that_are_left_leave_nothing_behind(self, backend: ResultBackend) -> None:
         first, second = new_id(), new_id()
         backend.store_many([record_of(backend, first), record_of(backend, second)])

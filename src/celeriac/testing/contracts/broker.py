@@ -514,3 +514,40 @@ class BrokerContract:
             with subject.session() as other:
                 self.publish_to(other, exchange, "known", mandatory=True)
             assert bodies(fetch_count(session, 1)) == [b"known"]
+
+    # Broadcasts and notices
+
+    def test_a_broadcast_reaches_every_session_and_counts_them(self, subject: BrokerUnderTest) -> None:
+        exchange = Exchange(new_queue().name, "fanout", durable=False)
+        queues = [new_queue(exchange=exchange, auto_delete=True, durable=False, no_ack=True) for _ in range(2)]
+        message = publication(new_queue(), b"news").message
+        with subject.session() as sender, subject.session(queues[0]) as first, subject.session(queues[1]) as second:
+            for session in (first, second):
+                session.fetch(limit=1, wait=0)
+            told = sender.broadcast(exchange, message)
+            assert told == (2 if subject.broker().capabilities.counts_receivers else None)
+            assert bodies(fetch_count(first, 1)) == bodies(fetch_count(second, 1)) == [b"news"]
+
+    def test_a_broadcast_that_nobody_hears_is_none(self, subject: BrokerUnderTest) -> None:
+        exchange = Exchange(new_queue().name, "fanout", durable=False)
+        with subject.session() as sender:
+            told = sender.broadcast(exchange, publication(new_queue(), b"news").message)
+            assert told == (0 if subject.broker().capabilities.counts_receivers else None)
+
+    def test_notices_outlive_their_session_and_are_read_by_all(self, subject: BrokerUnderTest) -> None:
+        topic = new_queue().name
+        with subject.session() as session:
+            assert session.notices(topic) == []
+            session.keep_notices(topic, ["one", "two"], seconds=PATIENCE * 60)
+            session.keep_notices(topic, ["three"], seconds=PATIENCE * 60)
+            session.keep_notices(topic, [], seconds=PATIENCE * 60)
+        with subject.session() as first, subject.session() as second:
+            assert sorted(first.notices(topic)) == sorted(second.notices(topic)) == ["one", "three", "two"]
+            assert first.notices(new_queue().name) == []
+
+    def test_a_notice_is_forgotten_when_its_time_has_passed(self, subject: BrokerUnderTest) -> None:
+        topic = new_queue().name
+        with subject.session() as session:
+            session.keep_notices(topic, ["brief"], seconds=0.0)
+            session.keep_notices(topic, ["lasting"], seconds=PATIENCE * 60)
+            assert session.notices(topic) == ["lasting"]

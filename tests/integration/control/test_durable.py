@@ -1,0 +1,49 @@
+"""Revoked tasks do not run, whoever was up when they were revoked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from celeriac.exceptions import TaskRevokedError
+from tests.support import PATIENCE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.support.worker import Workshop
+
+
+def test_what_is_revoked_while_no_worker_is_up_does_not_run(make_workshop: Callable[..., Workshop]) -> None:
+    shop = make_workshop(record_signals=True)
+    waiting: list[Any] = [shop.task("work").delay() for _ in range(50)]
+    delayed = shop.task("work").apply_async(countdown=2)
+    stamped = shop.task("work").apply_async(stamped_headers=["owner"], owner="me")
+    kept = shop.task("work").delay()
+    shop.app.control.revoke([result.id for result in waiting])
+    delayed.revoke()
+    stamped.revoke_by_stamped_headers({"owner": "me"})
+    shop.start()
+    for result in (*waiting, delayed, stamped):
+        with pytest.raises(TaskRevokedError, match="revoked"):
+            result.get(timeout=PATIENCE)
+    assert kept.get(timeout=PATIENCE) == kept.id
+    assert shop.ledger.count("start") == 1
+    assert shop.ledger.count("signal task_revoked") == len(waiting) + 2
+    assert shop.depth() == 0
+
+
+def test_what_one_worker_was_told_the_next_one_knows(make_workshop: Callable[..., Workshop]) -> None:
+    shop = make_workshop()
+    first = shop.start()
+    delayed = shop.task("work").apply_async(countdown=2)
+    # As a client of Celery does it: only the workers that are up hear of it.
+    control = shop.app.control
+    replies = control.broadcast("revoke", {"task_id": delayed.id}, reply=True, timeout=PATIENCE, limit=1)
+    assert replies == [{"w0@test": {"ok": f"tasks {delayed.id} flagged as revoked"}}]
+    assert first.stop() == 0
+    shop.start()
+    with pytest.raises(TaskRevokedError, match="revoked"):
+        delayed.get(timeout=PATIENCE)
+    assert shop.ledger.count("start") == 0
