@@ -39,6 +39,10 @@ class Service:
         scheduler_cls: Class of the scheduler, its dotted path, or the name of an entry point of the group
             ``celery.beat_schedulers``; None is ``beat_scheduler``.
         clock: The clock.
+
+    Attributes:
+        ticked_at: Monotonic time of the last tick that did not fail; read by other threads.
+        failed_ticks: Ticks that failed; read by other threads.
     """
 
     def __init__(
@@ -57,6 +61,8 @@ class Service:
         self.schedule_filename = schedule_filename
         self.scheduler_cls = scheduler_cls or app.conf.beat_scheduler
         self._scheduler: Scheduler | None = None
+        self.ticked_at = self.clock.monotonic()
+        self.failed_ticks = 0
         self._is_shutdown = threading.Event()
         self._is_stopped = threading.Event()
 
@@ -135,10 +141,13 @@ class Service:
     def _tick(self, scheduler: Scheduler) -> float:
         """One tick. Beat goes on whatever happens in it: silence would be worse."""
         try:
-            return scheduler.tick()
+            wait = scheduler.tick()
         except Exception:
+            self.failed_ticks += 1
             logger.critical("beat: A tick failed, trying again in 1 s", exc_info=True)
             return 1.0
+        self.ticked_at = self.clock.monotonic()
+        return wait
 
     def sync(self) -> None:
         """Write down what would be lost, and close."""

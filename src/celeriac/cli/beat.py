@@ -10,6 +10,7 @@ import click
 
 from celeriac._version import __version__
 from celeriac.beat import Service
+from celeriac.beat.status import BeatStatus
 from celeriac.cli.daemon import Daemon, apply_settings, daemon_options
 from celeriac.cli.find_app import import_tasks
 from celeriac.cli.options import LOG_LEVEL, command, option
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
         help="Longest sleep between two ticks. Default: beat_max_loop_interval, or the scheduler's own.")  # fmt: skip
 @option("-l", "--loglevel", type=LOG_LEVEL, default="WARNING", show_default=True, metavar="LEVEL",
         help="Least level to log: DEBUG, INFO, WARNING, ERROR, CRITICAL or FATAL.")  # fmt: skip
+@option("--http", "http_address", metavar="HOST:PORT",
+        help="Answer /livez, /readyz and /metrics there. Default: beat_http_address.")  # fmt: skip
 @option("-n", "--hostname", metavar="NAME", help="Name of the node in file names. Default: celerybeat@<host>.")
 @option("--enable-remote-control/--no-enable-remote-control", default=None, hidden=True)
 @daemon_options("beat", ("--detach",))
@@ -91,9 +94,15 @@ def _run(state: State, given: dict[str, Any], logfile: str | None) -> int:
         service.stop()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    address = given["http_address"] or app.conf.beat_http_address
+    status = BeatStatus(address, service) if address else None
+    if status is not None:
+        status.start()
     try:
         service.start()
     finally:
+        if status is not None:
+            status.stop()
         for number, handler in before.items():
             signal.signal(number, handler)
     return 0

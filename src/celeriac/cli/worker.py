@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from celeriac.cli.options import F
     from celeriac.cli.state import State
 
-WORK, QUEUES, LIMITS, EVENTS, BEAT = "Work", "Queues", "Limits", "Events", "Periodic tasks"
+WORK, QUEUES, LIMITS, EVENTS, PROBES, BEAT = "Work", "Queues", "Limits", "Events", "Probes", "Periodic tasks"
 
 
 class Concurrency(ParamType):
@@ -133,6 +133,8 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 @option("--heartbeat-interval", type=click.FloatRange(0, min_open=True), metavar="SECONDS", section=EVENTS,
         help="Time between two events that say the worker is there. Default: 10.")  # fmt: skip
 @option("--without-heartbeat", is_flag=True, section=EVENTS, help="Send no such events.")
+@option("--http", "http_address", metavar="HOST:PORT", section=PROBES,
+        help="Answer /livez, /readyz and /metrics there. Default: worker_http_address.")  # fmt: skip
 @daemon_options("worker")
 @nothing_to_turn_off("--without-gossip", "gossip between workers")
 @nothing_to_turn_off("--without-mingle", "synchronisation between workers")

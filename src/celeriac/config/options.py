@@ -131,6 +131,9 @@ GROUPS: Final[tuple[Group, ...]] = (
            "Seconds without a tick after which beat leaves pings unanswered. None: twice the maximal"
            " interval, at"
            " least 60; 0: always answer.", minimum=0),
+        _n("beat_http_address", "string", None,
+           "Where beat answers `/livez`, `/readyz` and `/metrics`: `host:port`, or `:port` for every interface."
+           " None: nowhere."),
         _o("beat_max_loop_interval", "float", 0, "CELERYBEAT_MAX_LOOP_INTERVAL",
            "Longest sleep between two ticks in seconds; 0 leaves it to the scheduler (300).", minimum=0),
         _o("beat_schedule", "dict", {}, "CELERYBEAT_SCHEDULE",
@@ -593,6 +596,9 @@ GROUPS: Final[tuple[Group, ...]] = (
         _n("worker_adaptive_prefetch", "bool", True,
            "Claim short tasks in larger batches, unless `worker_prefetch_multiplier` is"
            " set.", nullable=False),
+        _n("worker_http_address", "string", None,
+           "Where a worker answers `/livez`, `/readyz` and `/metrics`: `host:port`, or `:port` for every interface."
+           " None: nowhere."),
         _n("worker_prefetch_max_bytes", "int", 64 << 20,
            "What the bodies of the messages that a worker holds may amount to, in bytes; one message for each slot"
            " is held regardless.", minimum=1, nullable=False),

@@ -58,6 +58,7 @@ class WorkerOptions:
         task_events: Send events about tasks; None is ``worker_send_task_events``.
         heartbeat_interval: Seconds between two heartbeat events; None is 10, or 2 with ``celery_defaults``.
         without_heartbeat: Send no heartbeat events, nor that the worker comes and goes.
+        http_address: ``worker_http_address``.
         purge: Empty the queues before consuming.
         quiet: Print no banner.
         no_color: Never colour.
@@ -79,6 +80,7 @@ class WorkerOptions:
     task_events: bool | None = None
     heartbeat_interval: float | None = None
     without_heartbeat: bool = False
+    http_address: str | None = None
     purge: bool = False
     quiet: bool = False
     no_color: bool = False

@@ -76,7 +76,8 @@ class ConnectionPolicy:
 class BrokerThread:
     """Owner of the consuming session.
 
-    The attributes ``limit`` and ``finished`` are written by the loop and read here; ``fetched`` the other way round.
+    The attributes ``limit`` and ``finished`` are written by the loop and read here; ``fetched``, ``trouble`` and
+    ``losses`` the other way round.
 
     Args:
         broker: Where to connect.
@@ -84,6 +85,10 @@ class BrokerThread:
         listener: The coordinator.
         loop: The coordinator's loop.
         policy: When to try again.
+
+    Attributes:
+        trouble: Why there is no session; None while there is one.
+        losses: Sessions that broke.
     """
 
     def __init__(
@@ -111,6 +116,8 @@ class BrokerThread:
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self.limit = 0
         self.fetched = 0
+        self.trouble: str | None = "not connected yet"
+        self.losses = 0
         self.finished = 0
 
     # -- called on the loop -----------------------------------------------------------------------------------
@@ -236,13 +243,14 @@ class BrokerThread:
 
     def _serve(self, session: BrokerSession) -> BrokerSession | None:
         """Use one session until it breaks or the worker stops; returns it when it broke."""
-        self._session = session
+        self._session, self.trouble = session, None
         self._tell(self._listener.on_connected, self._broker.url)
         try:
             self._consume(session)
         except Exception as exc:
             if not isinstance(exc, OperationalError):
                 logger.critical("The session with %s failed", self._broker.url, exc_info=True)
+            self.trouble, self.losses = f"{type(exc).__name__}: {exc}", self.losses + 1
             logger.warning(
                 "consumer: Connection to broker lost. Trying to re-establish the connection... (%s: %s)",
                 type(exc).__name__, exc,

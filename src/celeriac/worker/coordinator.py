@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from celeriac.worker.ledger import Entry
     from celeriac.worker.mailbox import WorkerMailbox
     from celeriac.worker.reporting import EventReporter
+    from celeriac.worker.status import WorkerStatus
 
 logger = logging.getLogger("celeriac.worker.strategy")
 log = logging.getLogger("celeriac.worker")
@@ -98,9 +99,14 @@ class Coordinator:
         make_broker_thread: Makes the broker thread, given this listener and the loop.
         make_reporter: Makes the failure reporter, given the loop.
         events: Tells those who listen to events.
+        status: The HTTP port; None is none.
         on_ready: Called once the broker is connected for the first time.
         make_mailbox: Makes what hears and answers commands, given the worker's parts, and what to call when it hears;
             None is no remote control.
+
+    Attributes:
+        started: The pool has been asked for.
+        child_losses: Slots whose process died; as `stage` and `held`, read by other threads too.
     """
 
     def __init__(
@@ -111,6 +117,7 @@ class Coordinator:
         make_broker_thread: Callable[[Coordinator, asyncio.AbstractEventLoop], BrokerThread],
         make_reporter: Callable[[asyncio.AbstractEventLoop], FailureReporter],
         events: EventReporter,
+        status: WorkerStatus | None,
         on_ready: Callable[[], None],
         make_mailbox: Callable[[WorkerParts, Callable[[], None]], WorkerMailbox] | None = None,
     ) -> None:
@@ -120,6 +127,8 @@ class Coordinator:
         self._make_broker_thread = make_broker_thread
         self._make_reporter = make_reporter
         self.events = events
+        self._status = status
+        self._metrics = status.metrics if status is not None else None
         self._on_ready = on_ready
         self._make_mailbox = make_mailbox
         self._ledger = Ledger()
@@ -152,6 +161,17 @@ class Coordinator:
         self._stage_changed: asyncio.Event
         self._drained: asyncio.Event
         self.started = False
+        self.child_losses = 0
+
+    @property
+    def stage(self) -> Stage:
+        """How far the shutdown is."""
+        return self._stage
+
+    @property
+    def held(self) -> int:
+        """Messages that are claimed and not settled."""
+        return len(self._ledger)
 
     # -- life ---------------------------------------------------------------------------------------------------
 
@@ -161,7 +181,7 @@ class Coordinator:
         self._stage_changed, self._drained = asyncio.Event(), asyncio.Event()
         self._broker = self._make_broker_thread(self, self._loop)
         self._reporter = self._make_reporter(self._loop)
-        self._aside = SetAside(self, self._intake, self._broker, self._reporter, self.events)
+        self._aside = SetAside(self, self._intake, self._broker, self._reporter, self.events, self._metrics)
         self._revoking = Revoking(
             self._intake.revoked, self._pool, self._ledger, self._dispatcher, self._holding, self._withdraw
         )
@@ -172,6 +192,8 @@ class Coordinator:
         self.events.start(self._loop, lambda: sum(min(len(s.assigned), s.capacity) for s in self._pool.slots))
         self._listen()
         self._reporter.watch_chords(self._options.chord_interval)
+        if self._status is not None:
+            self._status.start(self._loop, self, self._broker, self._pool)
         self.started = True
         await self._stage_changed.wait()
         await self._shut_down()
@@ -278,6 +300,8 @@ class Coordinator:
             log.error(
                 "The broker did not answer in %s seconds; its messages return when the lease lapses", BROKER_TIMEOUT
             )
+        if self._status is not None:
+            await asyncio.to_thread(self._status.stop)
 
     def _release_begun(self, deliveries: list[Delivery]) -> None:
         """Give back what may have begun, uncharged; but a task that runs once must be known by its redelivery."""
@@ -456,7 +480,7 @@ class Coordinator:
     def on_outcomes(self, slot: Slot, outcomes: Sequence[tuple[int, int, float, str | None]]) -> None:
         """Jobs ended: settle them, and send what comes next."""
         ledger, learn, finished = self._ledger, self._estimates.learn, self._dispatcher.finished
-        cancel_limits = self._time_limits.cancel
+        cancel_limits, metrics = self._time_limits.cancel, self._metrics
         acks: list[Delivery] = []
         for seq, kind, runtime, detail in outcomes:
             entry = ledger.get(seq)
@@ -466,6 +490,8 @@ class Coordinator:
             finished(slot, entry)
             cancel_limits(seq)
             ledger.remove(entry)
+            if metrics is not None:
+                metrics.ended(entry, kind, runtime)
             if kind == SUCCEEDED and entry.late and not entry.orphaned:
                 acks.append(entry.delivery)
             else:
@@ -502,6 +528,7 @@ class Coordinator:
         """A child died: unbegun jobs go elsewhere; the others end by policy."""
         if self._ending:
             return
+        self.child_losses += 1
         self._dispatcher.forget(slot)
         get = self._ledger.get
         self._dispatcher.put_back([entry for seq in unbegun if (entry := get(seq)) is not None])
@@ -541,6 +568,8 @@ class Coordinator:
         self._time_limits.cancel(entry.seq)
         self._ledger.remove(entry)
         self._broker.finished += 1
+        if self._metrics is not None:
+            self._metrics.ended(entry, kind, None if entry.began_at is None else time.time() - entry.began_at)
         action = decide(entry.plan, kind, late=entry.late, deliveries=entry.delivery.deliveries)
         detail = f"{type(exc).__name__}: {exc}"
         if is_final(entry.plan, kind, action):

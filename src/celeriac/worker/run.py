@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from celeriac.pool.base import Pool
     from celeriac.worker.assembly import Worker
     from celeriac.worker.commands.state import WorkerParts
+    from celeriac.worker.status import WorkerStatus
 
 logger = logging.getLogger("celeriac.worker")
 
@@ -109,6 +110,7 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
         lambda listener, loop: BrokerThread(broker, queues, listener, loop, policy),
         lambda loop: FailureReporter(app, worker.hostname, loop),
         EventReporter(worker.event_options(), EventPublisher(app, worker.hostname), app.clock),
+        _status(worker),
         worker.announce_ready,
         functools.partial(_mailbox, worker) if conf.worker_enable_remote_control else None,
     )
@@ -117,6 +119,17 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
 def _mailbox(worker: Worker, parts: WorkerParts, on_tried: Callable[[], None]) -> WorkerMailbox:
     panel = Panel(worker.app, worker.hostname, parts)
     return WorkerMailbox(worker.app, worker.hostname, parts.loop, panel.carry_out, on_tried)
+
+
+def _status(worker: Worker) -> WorkerStatus | None:
+    """The HTTP port, which listens from now on."""
+    address = worker.options.http_address or worker.app.conf.worker_http_address
+    if not address:
+        return None
+    # Only a worker with a port loads http.server.
+    from celeriac.worker.status import WorkerStatus
+
+    return WorkerStatus(str(address), worker.hostname)
 
 
 async def _run_with_signals(coordinator: Coordinator) -> int:

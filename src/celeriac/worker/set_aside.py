@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from celeriac.worker.failures import FailureReporter
     from celeriac.worker.intake import Intake, Judged
     from celeriac.worker.ledger import Entry
+    from celeriac.worker.metrics import TaskMetrics
     from celeriac.worker.reporting import EventReporter
 
 logger = logging.getLogger("celeriac.worker.strategy")
@@ -35,6 +36,7 @@ class SetAside:
         broker: The broker thread.
         reporter: Records failures.
         events: Tells those who listen.
+        metrics: Counts what is set aside; None is nobody.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class SetAside:
         broker: BrokerThread,
         reporter: FailureReporter,
         events: EventReporter,
+        metrics: TaskMetrics | None,
     ) -> None:
+        self._metrics = metrics
         self._events = events
         self._sender = sender
         self._intake = intake
@@ -55,6 +59,8 @@ class SetAside:
         """Set a delivery aside; the worker no longer holds it."""
         self._broker.finished += 1
         verdict, reason, message = judged.verdict, judged.reason[:MAX_REASON], delivery.message
+        if self._metrics is not None:
+            self._metrics.set_aside(delivery.queue, verdict.value)
         name, task_id = message.headers.get("task"), message.headers.get("id")
         if verdict in (Verdict.EXPIRED, Verdict.REVOKED):
             self._discard(delivery, verdict.value, functools.partial(self._broker.post_now, "ack", delivery))

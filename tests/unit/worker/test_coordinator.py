@@ -78,6 +78,7 @@ def play(scenario: Callable[[NotedBroker, Coordinator], None]) -> None:
         lambda listener, loop: NotedBroker(listener, whole),  # type: ignore[arg-type, return-value]
         lambda loop: SimpleNamespace(stop=lambda: None, watch_chords=lambda interval: None),  # type: ignore[arg-type, return-value]
         EventReporter(EventOptions("unit@host", heartbeat_interval=0.0), EventPublisher(app, "unit@host"), app.clock),
+        None,
         lambda: None,
     )
     asyncio.run(coordinator.run())
