@@ -90,6 +90,9 @@ def broker_urls(conf: Settings, url: Any) -> list[str]:
             raise ImproperlyConfigured(f"The settings {', '.join(parts)} are not supported: set broker_url instead")
         return [EMBEDDED_URL]
     urls = split_failover(url)
+    if all(one.startswith("sentinel://") for one in urls):
+        # Sentinels of one primary: one broker.
+        return [";".join(urls)]
     transport = conf.broker_transport
     return [f"{transport}://{one}" if transport and "://" not in one else one for one in urls]
 

@@ -40,6 +40,7 @@ SCHEMES = (
     "redis",
     "rediss",
     "redis+socket",
+    "sentinel",
     "sqlite",
 )
 
@@ -68,7 +69,7 @@ def _factory(scheme: str, url: str) -> Callable[[str, BrokerOptions], Broker]:
         from celeriac.broker.sql.sqlite import SQLiteBroker
 
         return SQLiteBroker
-    if scheme in ("redis", "rediss"):
+    if scheme in ("redis", "rediss", "sentinel"):
         from celeriac.broker.redis import RedisBroker
 
         return RedisBroker
@@ -84,10 +85,6 @@ def _factory(scheme: str, url: str) -> Callable[[str, BrokerOptions], Broker]:
         from celeriac.broker.sql.mysql import MySQLBroker
 
         return MySQLBroker
-    if scheme == "sentinel":
-        raise ImproperlyConfigured(
-            "broker_url names Redis Sentinel, which is not supported; name the primary: redis://host:6379/0"
-        )
     meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(

@@ -198,10 +198,14 @@ class RespConnection:
         self.send(pack_command(command), deadline)
         reply = self.read_reply(deadline)
         if isinstance(reply, ReplyError):
-            if reply.code == "READONLY" and self.params.locate is not None:
-                raise self._fail(reply)
-            raise reply
+            raise self.demoted(reply) or reply
         return reply
+
+    def demoted(self, error: ReplyError) -> SessionLost | None:
+        """Give the connection up where an error reply says that another server is the primary now."""
+        if self.params.locate is None or error.code not in ("READONLY", "UNBLOCKED"):
+            return None
+        return self._fail(error)
 
     def pipeline(self, commands: Iterable[Command], *, deadline: float | None = None) -> list[Any]:
         """Run commands in one send.

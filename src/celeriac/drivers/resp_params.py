@@ -117,7 +117,7 @@ def params_from_url(
     if parts.scheme not in (*_PLAIN_SCHEMES, *_TLS_SCHEMES, *_SOCKET_SCHEMES):
         raise ImproperlyConfigured(
             f"{redact(url)!r} has the scheme {parts.scheme}://; a Redis URL begins with redis://, rediss:// or "
-            "redis+socket:// (Redis Sentinel serves as a result backend only)"
+            "redis+socket://"
         )
     given: dict[str, Any] = {**(options or {}), **parts.query}
     is_socket = parts.scheme in _SOCKET_SCHEMES

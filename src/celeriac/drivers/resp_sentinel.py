@@ -29,9 +29,11 @@ class Sentinels:
         sentinels: How to reach each.
         name: What they call the primary.
         others: How many other sentinels one has to know for its word to count.
+        setting: Name of the setting with the options, for messages.
     """
 
-    def __init__(self, sentinels: Sequence[RespParams], name: str, others: int) -> None:
+    def __init__(self, sentinels: Sequence[RespParams], name: str, others: int, setting: str) -> None:
+        self._setting = setting
         self._sentinels = list(sentinels)
         self._name = name
         self._others = others
@@ -77,7 +79,7 @@ class Sentinels:
         if not answer:
             raise OperationalError(
                 f"sentinel {params.host}:{params.port} watches no primary called {self._name!r}: see master_name in "
-                f"result_backend_transport_options"
+                f"{self._setting}"
             )
         return answer[0].decode(), int(answer[1])
 
@@ -94,7 +96,13 @@ class Sentinels:
 
 
 def params_from_sentinel_url(
-    url: str, *, connect_timeout: float, timeout: float, tls: bool | Mapping[str, Any], options: Mapping[str, Any]
+    url: str,
+    *,
+    connect_timeout: float,
+    timeout: float,
+    tls: bool | Mapping[str, Any],
+    options: Mapping[str, Any],
+    setting: str = "result_backend_transport_options",
 ) -> RespParams:
     """Read ``sentinel://[[user]:password@]host[:26379][/db];sentinel://host2…``.
 
@@ -107,6 +115,7 @@ def params_from_sentinel_url(
         timeout: Seconds for one operation.
         tls: TLS parameters of the servers.
         options: ``master_name``, which is necessary, ``sentinel_kwargs``, ``min_other_sentinels`` and those of servers.
+        setting: Name of the setting with the options, for messages.
 
     Raises:
         ImproperlyConfigured: The URL or an option cannot be used, or there is no ``master_name``.
@@ -114,8 +123,8 @@ def params_from_sentinel_url(
     name = options.get("master_name")
     if not name:
         raise ImproperlyConfigured(
-            f"result_backend {redact(url)!r}: name the primary that the sentinels watch, as in "
-            "result_backend_transport_options = {'master_name': 'mymaster'}"
+            f"{redact(url)!r}: name the primary that the sentinels watch, as in {setting} = "
+            "{'master_name': 'mymaster'}"
         )
     parts = [parse_url(each) for each in split_failover(url)]
     own = {key: value for key, value in options.items() if key not in OPTIONS}
@@ -133,7 +142,7 @@ def params_from_sentinel_url(
     if paths:
         server = replace(server, db=_database(paths[0], url))
     sentinels = [_sentinel(part.host, part.port, connect_timeout, options) for part in parts]
-    locate = Sentinels(sentinels, str(name), int(options.get("min_other_sentinels") or 0)).locate
+    locate = Sentinels(sentinels, str(name), int(options.get("min_other_sentinels") or 0), setting).locate
     return replace(server, host=f"the primary {name!r}", locate=locate)
 
 

@@ -1,6 +1,6 @@
 """The Redis broker: kombu's lists on the wire, claims under leases, delays in the server.
 
-Redis Sentinel and Redis Cluster are not supported.
+The server may be one that sentinels watch; Redis Cluster is not supported.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionR
 from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from celeriac.broker.base import BrokerSession
 
@@ -28,6 +29,7 @@ CAPABILITIES = BrokerCapabilities(
 DEFAULT_TIMEOUT = 10.0
 MIN_TIMEOUT = 1.0
 DEFAULT_VISIBILITY_TIMEOUT = 3600.0
+_SENTINEL = "sentinel://"
 _ORDERS = ("round_robin", "sorted", "priority")
 
 _LAYOUT_OPTIONS = frozenset(
@@ -65,7 +67,8 @@ class RedisBroker:
     """A Redis server, or several that are tried in turn.
 
     Args:
-        url: ``redis://``, ``rediss://`` or ``redis+socket://``; several joined by ``;``.
+        url: ``redis://``, ``rediss://`` or ``redis+socket://``; several joined by ``;``. Or ``sentinel://``: then
+            all of them are sentinels of one primary, which ``master_name`` names.
         options: Settings common to all drivers; ``transport_options`` are kombu's.
 
     Raises:
@@ -76,13 +79,20 @@ class RedisBroker:
         self._options = options or BrokerOptions()
         self._url = redact(url)
         transport = dict(self._options.transport_options)
-        self._servers = [self._server(each, transport) for each in split_failover(url)]
+        urls = [url] if url.startswith(_SENTINEL) else split_failover(url)
+        self._servers = [self._server(each, transport) for each in urls]
         self._next = 0
         self._settings = _session_settings(self._options, transport)
 
     def _server(self, url: str, transport: Mapping[str, Any]) -> _Server:
         known = _LAYOUT_OPTIONS | _SESSION_OPTIONS | _WITHOUT_EFFECT | ELSEWHERE
-        params = params_from_url(
+        read: Callable[..., RespParams] = params_from_url
+        if url.startswith(_SENTINEL):
+            # Only who names sentinels loads this.
+            from celeriac.drivers.resp_sentinel import params_from_sentinel_url
+
+            read = functools.partial(params_from_sentinel_url, setting="broker_transport_options")
+        params = read(
             url,
             connect_timeout=self._options.connect_timeout,
             # A session that waited for longer than its lease would have lost everything meanwhile.

@@ -60,7 +60,7 @@ class Client:
         """
         (reply,) = self.run(pack_command(command), 1)
         if isinstance(reply, ReplyError):
-            raise refine(reply, f"Redis at {self.connection.params.address} refused {command[0]!s}")
+            raise self.refused(reply, str(command[0]))
         return reply
 
     def script(self, script: Script, *arguments: Any, deadline: float | None = None) -> Any:
@@ -120,4 +120,6 @@ class Client:
 
     def refused(self, error: ReplyError, what: str) -> OperationalError:
         """The exception for an error reply."""
+        if (lost := self.connection.demoted(error)) is not None:
+            return lost
         return refine(error, f"Redis at {self.connection.params.address} refused {what}")
