@@ -44,16 +44,16 @@ _PART_SIZE, _PART_LENGTH = 4 << 20, 1000
 _TOLD_AT_ONCE = 100
 
 # STORE: store results and tell those who wait.
-#   KEYS: result keys.  ARGV: bytes that mark a stored SUCCESS, the last position at which they may be ('-1' stores over
-#   it), ms to live of failures and of all others ('0' is for ever); then of each key the kind of its state ('S' is
+#   KEYS: result keys.  ARGV: bytes that mark a stored SUCCESS ('' stores over it), the last position at which they may
+#   be, ms to live of failures and of all others ('0' is for ever); then of each key the kind of its state ('S' is
 #   SUCCESS, 'F' FAILURE, 'O' any other) and the payload.  Returns how many were stored.  Atomic.
 _STORE = """
-local mark, last, stored = ARGV[1], tonumber(ARGV[2]), 0
+local mark, last, stored = ARGV[1], ARGV[2], 0
 local lifetimes = {F = ARGV[3], S = ARGV[4], O = ARGV[4]}
 for i, key in ipairs(KEYS) do
   local kind, payload = ARGV[2 * i + 3], ARGV[2 * i + 4]
   local ttl = lifetimes[kind]
-  if kind == 'S' or last < 0 or not string.find(redis.call('GETRANGE', key, 0, last), mark, 1, true) then
+  if kind == 'S' or mark == '' or not string.find(redis.call('GETRANGE', key, 0, last), mark, 1, true) then
     if ttl == '0' then
       redis.call('SET', key, payload)
     else
@@ -156,8 +156,13 @@ class RedisBackend(JoinsChords, WatchedResults):
         if mark is None and any(kind != "S" for kind in values[::2]):
             self._pool.run(lambda connection: self._store_checked(connection, keys, values))
             return
-        arguments = (len(keys), *keys, *(mark or (b"", 0)), self._failure_ttl, self._ttl, *values)
+        arguments = self._store_arguments(keys, values)
         self._pool.run(lambda connection: self._run_store(connection, arguments))
+
+    def _store_arguments(self, keys: list[str], values: list[bytes | str]) -> tuple[Any, ...]:
+        """What the script gets: of each key the kind of its state and the payload are in ``values``."""
+        mark, last = self._codec.success_mark or (b"", 0)
+        return (len(keys), *keys, mark, last, self._failure_ttl, self._ttl, *values)
 
     def _run_store(self, connection: RespConnection, arguments: tuple[Any, ...]) -> None:
         try:
@@ -182,7 +187,7 @@ class RedisBackend(JoinsChords, WatchedResults):
                 kept += (kind, payload)
             commands = [
                 ("MULTI",),
-                ("EVAL", _STORE, len(kept_keys), *kept_keys, b"", -1, self._failure_ttl, self._ttl, *kept),
+                ("EVAL", _STORE, len(kept_keys), *kept_keys, b"", 0, self._failure_ttl, self._ttl, *kept),
                 ("EXEC",),
             ]
             replies = connection.pipeline(commands)

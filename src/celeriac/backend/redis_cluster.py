@@ -67,14 +67,13 @@ class RedisClusterBackend(RedisBackend):
         return error if error.code in HANDLED else super()._refused(error, what)
 
     def _store(self, keys: list[str], values: list[bytes | str]) -> None:
-        each = [(key, values[3 * position : 3 * position + 3]) for position, key in enumerate(keys)]
-        bytes_, last = self._codec.success_mark or (b"", 0)
-        if not bytes_:
+        each = [(key, values[2 * position : 2 * position + 2]) for position, key in enumerate(keys)]
+        if self._codec.success_mark is None:
             for key, value in each:
-                if value[1] == "1":
+                if value[0] != "S":
                     self._cluster.run(key, self._checked_store(key, value))
-            each = [(key, value) for key, value in each if value[1] != "1"]
-        self._run_scripts([(key, (1, key, bytes_, last, *value)) for key, value in each])
+            each = [(key, value) for key, value in each if value[0] == "S"]
+        self._run_scripts([(key, self._store_arguments([key], value)) for key, value in each])
 
     def _checked_store(self, key: str, value: list[bytes | str]) -> Callable[[RespConnection], None]:
         return lambda connection: self._store_checked(connection, [key], value)
