@@ -19,7 +19,7 @@ from bench import report, servers, venvs
 from bench.harness import BenchError
 from bench.peers import PEERS
 from bench.samples import Sample, Samples
-from bench.scenarios import SCENARIOS, Job, variants_of
+from bench.scenarios import BULK_CALLS, CALLS, SCENARIOS, Job, variants_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -159,6 +159,7 @@ def measure(
     needed = [*names, "celery"] if "delayed-redis-foreign" in keys else names
     failed = _environments(needed)
     facts = _facts(names, failed, passes, scale)
+    started = time.monotonic()
     samples: list[Sample] = []
     for number in range(1, passes + 1):
         for key in keys:
@@ -180,6 +181,7 @@ def measure(
                     else:
                         sample = _measure_one(key, name, variant, turn, scale)
                     samples.append(sample)
+                    facts["duration"] = f"{(time.monotonic() - started) / 60:.0f} minutes"
                     _save(samples, facts, raw)
                     print(report.line(sample), flush=True)
     return Samples(samples), facts
@@ -224,6 +226,8 @@ def _facts(names: list[str], failed: dict[str, str], passes: int, scale: float) 
         "queues": ", ".join(versions),
         "passes": f"{passes}; values are medians over the passes, ratios are taken within a pass",
         "tasks per throughput run": ", ".join(sizes),
+        "calls per client run": f"as many, at most {CALLS * scale:,.0f}; in bulk five times as many, at most "
+        f"{BULK_CALLS * scale:,.0f} (Celery's group: as many)",
     }
 
 

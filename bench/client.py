@@ -41,6 +41,7 @@ def _verify(client: Client, *, tokens: list[str]) -> int:
 _ACTIONS: dict[str, Any] = {
     "prepare": lambda client: client.prepare(),
     "send": lambda client, start, count: client.send_range(start, count),
+    "fill": lambda client, start, count: client.fill(start, count),
     "hold": lambda client, index, seconds: client.send_hold(index, seconds),
     "bulk": lambda client, start, count: client.send_bulk(start, count),
     "delayed": lambda client, index, count, seconds: client.send_delayed_range(index, count, seconds),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+#: Seconds that a worker has for ending; what it does in them is not measured.
+STOP_TIMEOUT = 5.0
 
 
 class BenchError(Exception):
@@ -196,7 +198,7 @@ class WorkerTree:
         time.sleep(seconds)
         return (self.cpu() - before) / (time.monotonic() - start)
 
-    def stop(self, timeout: float = 8.0) -> bool:
+    def stop(self, timeout: float = STOP_TIMEOUT) -> bool:
         """End the tree: SIGTERM to the roots, SIGKILL to what is left after `timeout` seconds.
 
         Returns:

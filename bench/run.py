@@ -14,7 +14,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Self
 
 from bench import servers, venvs
-from bench.harness import BenchError, WorkerTree, wait_until
+from bench.harness import STOP_TIMEOUT, BenchError, WorkerTree, wait_until
 from bench.marks import ENV as MARKS_ENV
 from bench.marks import Marks
 
@@ -75,7 +75,7 @@ class Run:
 
     def __exit__(self, *exc_info: object) -> None:
         if self._tree is not None and not self._tree.stop():
-            self.problems.append("the worker had to be killed: it did not end within 8 s of SIGTERM")
+            self.problems.append(f"the worker had to be killed: it did not end within {STOP_TIMEOUT:.0f} s of SIGTERM")
         if self._marks is not None:
             self._marks.close()
         self.clean()
