@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import servers
+from tests.support import servers, stores
+from tests.support.emulators import EMULATORS
+from tests.support.emulators.http import serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from tests.support.chaosproxy import ChaosProxy
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +30,16 @@ def contract_mysql_url() -> Iterator[str]:
     """A MySQL or MariaDB database that belongs to this test process."""
     with servers.mysql_database(servers.unique("celeriac_test")) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def emulated() -> Iterator[Callable[[str], ChaosProxy]]:
+    """Gives a proxy before an emulated store that belongs to this test process, by its name."""
+    with ExitStack() as stack:
+
+        @cache
+        def start(name: str) -> ChaosProxy:
+            port = stack.enter_context(serve(EMULATORS[name]()))
+            return stack.enter_context(stores.behind_proxy(port))
+
+        yield start

@@ -179,6 +179,28 @@ def _gcs(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
     return BackendUnderTest(url, reaction=2.0, batch=15, chord=200, put_malformed=_put_malformed(url))
 
 
+def _emulated(scheme: str, userinfo: str, path: str, **fields: Any) -> Callable[..., BackendUnderTest]:
+    """A store that is emulated by a server of this process."""
+
+    def subject(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+        proxy: ChaosProxy = request.getfixturevalue("emulated")(scheme)
+
+        def at_port(port: int) -> str:
+            return f"{scheme}://{userinfo}127.0.0.1:{port}/{path.format(unique=servers.unique())}"
+
+        url = at_port(proxy.port)
+        return BackendUnderTest(
+            url,
+            reaction=2.0,
+            put_malformed=_put_malformed(url),
+            disconnect=proxy.reset,
+            url_at_port=at_port,
+            **fields,
+        )
+
+    return subject
+
+
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "filesystem": _filesystem,
     "memcached": _memcached,
@@ -187,6 +209,11 @@ STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "mongodb": _mongodb,
     "django-cache": _django_cache,
     "django-db": _django_db,
+    "arangodb": _emulated("arangodb", "user:password@", "database/{unique}"),
+    # An entry holds up to 512 KB.
+    "consul": _emulated("consul", "", "{unique}", largest=500_000, batch=100),
+    "elasticsearch": _emulated("elasticsearch", "user:password@", "{unique}"),
+    "couchdb": _emulated("couchdb", "user:password@", "{unique}"),
 }
 if "CELERIAC_TEST_AZURE" in os.environ:
     # A connection string: the emulator, Azurite, is too large to install for every run.
@@ -194,4 +221,4 @@ if "CELERIAC_TEST_AZURE" in os.environ:
 if "CELERIAC_TEST_GCS" in os.environ:
     # The name of a bucket.
     STORES["gcs"] = _gcs
-SERVERS = ["memcached", "s3", "dynamodb"]
+SERVERS = ["memcached", "s3", "dynamodb", "arangodb", "consul", "couchdb", "elasticsearch"]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 #: Scheme: module of this package with a function ``open_driver(url, options)``.
 STORES: Final[Mapping[str, str]] = {
+    "arangodb": "arangodb",
     "azureblockblob": "azure",
     "cache+memcache": "memcached",
     "cache+memcached": "memcached",
@@ -18,9 +19,14 @@ STORES: Final[Mapping[str, str]] = {
     "memcached": "memcached",
     "pylibmc": "memcached",
     "pymemcache": "memcached",
+    "consul": "consul",
+    "couchdb": "couchdb",
+    "couchdb+https": "couchdb",
     "django-cache": "django_cache",
     "django-db": "django_db",
     "dynamodb": "dynamodb",
+    "elasticsearch": "elasticsearch",
+    "elasticsearch+https": "elasticsearch",
     "file": "filesystem",
     "filesystem": "filesystem",
     "gs": "gcs",
@@ -31,13 +37,8 @@ STORES: Final[Mapping[str, str]] = {
 
 #: Schemes of Celery that nothing here serves yet, by the name of the store.
 NOT_BUILT: Final[Mapping[str, str]] = {
-    "arangodb": "ArangoDB",
     "cassandra": "Cassandra",
-    "consul": "Consul",
     "cosmosdbsql": "Cosmos DB",
     "couchbase": "Couchbase",
-    "couchdb": "CouchDB",
-    "elasticsearch": "Elasticsearch",
-    "elasticsearch+https": "Elasticsearch",
     "riak": "Riak, whose client for Python is no longer kept up,",
 }

@@ -1,0 +1,205 @@
+"""Stores of documents: where URLs and settings point to, what their documents look like, what refusals are called."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import pytest
+
+from celeriac.backend import BackendOptions, ResultRecord, open_backend
+from celeriac.backend.kv import arangodb, elasticsearch
+from celeriac.backend.kv.documents import fields_of, value_of
+from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, SessionRefused
+from tests.support.emulators.arangodb import ArangoDB
+from tests.support.emulators.consul import Consul
+from tests.support.emulators.couchdb import CouchDB
+from tests.support.emulators.elasticsearch import Elasticsearch
+from tests.support.emulators.http import Answer, Emulator, Request, serve
+
+if TYPE_CHECKING:
+    from celeriac.backend import ResultBackend
+
+
+@pytest.mark.parametrize(
+    ("url", "module", "package", "extra"),
+    [
+        ("arangodb://host/db/collection", "arangodb", "arango", "arangodb"),
+        ("consul://host", "consul", "consul", "consul"),
+        ("couchdb://host", "couchdb", "pycouchdb", "couchdb"),
+        ("elasticsearch://host", "elasticsearch", "elasticsearch", "elasticsearch"),
+    ],
+)
+def test_a_missing_package_is_an_error_that_names_the_extra(
+    monkeypatch: pytest.MonkeyPatch, url: str, module: str, package: str, extra: str
+) -> None:
+    monkeypatch.delitem(sys.modules, f"celeriac.backend.kv.{module}", raising=False)
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ImproperlyConfigured, match=rf"pip install 'celeriac\[{extra}\]'"):
+        open_backend(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("arangodb://user:secret@host/db/collection", "arangodb://user:**@host/db/collection"),
+        ("consul://host:8500/path?one_client=1", "consul://host:8500/path?one_client=1"),
+        ("couchdb://user:secret@host/db", "couchdb://user:**@host/db"),
+        ("couchdb+https://user:secret@host/db", "couchdb+https://user:**@host/db"),
+        ("elasticsearch://user:secret@host/index/type", "elasticsearch://user:**@host/index/type"),
+        ("elasticsearch+https://host/index", "elasticsearch+https://host/index"),
+        ("elasticsearch", "elasticsearch"),
+    ],
+)
+def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:
+    assert open_backend(url).url == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("arangodb://host/a/b/c", "names more than a database and a collection"),
+        ("elasticsearch://host/a/b/c", "names more than an index and a type"),
+        ("consul://host?token=x", "unknown option 'token'; known is one_client"),
+    ],
+)
+def test_what_cannot_be_used_is_named(url: str, message: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=message):
+        open_backend(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "settings", "place"),
+    [
+        ("arangodb", {}, {"database": "celery", "collection": "celery", "username": "root", "password": ""}),
+        (
+            "arangodb://",
+            {"database": "d", "collection": "c", "username": "u", "password": "p"},
+            {"database": "d", "collection": "c", "username": "u", "password": "p"},
+        ),
+        (
+            "arangodb://me:secret@host/mine",
+            {"database": "d", "collection": "c", "username": "u", "password": "p"},
+            {"database": "mine", "collection": "c", "username": "me", "password": "secret"},
+        ),
+    ],
+)
+def test_settings_of_arangodb_complete_its_url(url: str, settings: Any, place: dict[str, str]) -> None:
+    driver = arangodb.open_driver(url, BackendOptions(settings={"arangodb_backend_settings": settings}))
+    assert driver._place == place
+
+
+def test_values_are_text_where_they_can_be() -> None:
+    assert fields_of("value", b'{"a": 1}') == {"value": '{"a": 1}'}
+    for data in (b"", b"text", b"\x80\x05\xff"):
+        assert value_of("value", fields_of("value", data)) == data
+    assert value_of("value", {}) == b""
+
+
+def _backend(scheme: str, port: int, **settings: Any) -> ResultBackend:
+    return open_backend(f"{scheme}://127.0.0.1:{port}/place", BackendOptions(settings=settings))
+
+
+def test_documents_have_celerys_form() -> None:
+    couchdb, elastic, arango, consul = CouchDB(), Elasticsearch(), ArangoDB(), Consul()
+    for scheme, emulator in {
+        "couchdb": couchdb,
+        "elasticsearch": elastic,
+        "arangodb": arango,
+        "consul": consul,
+    }.items():
+        with serve(emulator) as port:
+            backend = _backend(scheme, port)
+            backend.store_many([ResultRecord("t", "SUCCESS", 5)])
+            backend.close()
+    key = "celery-task-meta-t"
+    couch_document = couchdb.databases["place"][key]
+    assert couch_document["_id"] == key
+    _, elastic_document = elastic.indices["place"][key]
+    assert set(elastic_document) == {"result", "@timestamp", "expires_at"}
+    arango_document = arango.collections["place", "celery"][key]
+    _, _, consul_value = consul.entries[f"place/{key}"]
+    texts = [couch_document["value"], elastic_document["result"], arango_document["task"], consul_value.decode()]
+    for text in texts:
+        assert text.startswith('{"status": "SUCCESS", "result": 5, ') or text.startswith(
+            '{"status":"SUCCESS","result":5,'
+        )
+
+
+def test_elasticsearch_keeps_objects_where_the_setting_says_so() -> None:
+    emulator = Elasticsearch()
+    with serve(emulator) as port:
+        backend = _backend("elasticsearch", port, elasticsearch_save_meta_as_text=False)
+        value = {"list": [1, "a"]}
+        backend.store_many([ResultRecord("t", "SUCCESS", value)])
+        _, document = emulator.indices["place"]["celery-task-meta-t"]
+        assert document["result"]["status"] == "SUCCESS"
+        assert document["result"]["result"] == '{"list": [1, "a"]}'
+        assert backend.load_many(["t"])["t"].result == value
+        # What was stored as text before is read as well.
+        text = _backend("elasticsearch", port)
+        text.store_many([ResultRecord("u", "SUCCESS", value)])
+        assert backend.load_many(["u"])["u"].result == value
+        backend.close()
+        text.close()
+
+
+def test_what_is_no_object_has_a_field_of_its_own() -> None:
+    document = elasticsearch._object(b"\x80\x05")
+    assert set(document) == {"result_base64"}
+    assert elasticsearch._data(document) == b"\x80\x05"
+
+
+class _Refusing(Emulator):
+    """Answers everything alike."""
+
+    headers: ClassVar = {"X-Elastic-Product": "Elasticsearch", "X-Consul-Index": "1"}
+
+    def __init__(self, status: int, value: Any) -> None:
+        self._answer = Answer(status, value)
+
+    def answer(self, request: Request) -> Answer:
+        return self._answer
+
+
+@pytest.mark.parametrize(
+    ("scheme", "status", "value", "kind"),
+    [
+        ("couchdb", 401, {"error": "unauthorized", "reason": "Name or password is incorrect."}, SessionRefused),
+        ("couchdb", 413, {"error": "document_too_large", "reason": "celery-task-meta-t"}, BackendStoreError),
+        ("couchdb", 500, {"error": "internal", "reason": "x"}, OperationalError),
+        ("elasticsearch", 401, {"error": {"type": "security_exception"}, "status": 401}, SessionRefused),
+        ("elasticsearch", 403, {"error": {"type": "security_exception"}, "status": 403}, SessionRefused),
+        ("elasticsearch", 400, {"error": {"type": "mapper_parsing_exception"}, "status": 400}, BackendStoreError),
+        ("elasticsearch", 503, {"error": {"type": "unavailable"}, "status": 503}, OperationalError),
+        ("arangodb", 401, {"error": True, "code": 401, "errorNum": 11, "errorMessage": "x"}, SessionRefused),
+        ("arangodb", 413, {"error": True, "code": 413, "errorNum": 1216, "errorMessage": "x"}, BackendStoreError),
+        ("arangodb", 500, {"error": True, "code": 500, "errorNum": 4, "errorMessage": "x"}, OperationalError),
+        ("consul", 403, "Permission denied", SessionRefused),
+        ("consul", 413, "Value too large", BackendStoreError),
+        ("consul", 500, "No cluster leader", OperationalError),
+    ],
+)
+def test_refusals(scheme: str, status: int, value: Any, kind: type[Exception]) -> None:
+    with serve(_Refusing(status, value)) as port:
+        backend = _backend(scheme, port)
+        with pytest.raises(kind, match=f"{scheme}://127.0.0.1"):
+            backend.store_many([ResultRecord("t", "SUCCESS", 5)])
+        backend.close()
+
+
+def test_swept_is_what_has_expired() -> None:
+    for scheme, emulator in {"couchdb": CouchDB(), "elasticsearch": Elasticsearch(), "consul": Consul()}.items():
+        with serve(emulator) as port:
+            kept = open_backend(f"{scheme}://127.0.0.1:{port}/place", BackendOptions(expires=3600.0))
+            gone = open_backend(f"{scheme}://127.0.0.1:{port}/place", BackendOptions(expires=1e-6))
+            kept.store_many([ResultRecord(f"kept-{number}", "SUCCESS") for number in range(3)])
+            gone.store_many([ResultRecord(f"gone-{number}", "SUCCESS") for number in range(3)])
+            swept = 0
+            while swept < 3:
+                # Consul counts in seconds.
+                swept += kept.sweep()
+            ids = [f"{name}-{number}" for name in ("kept", "gone") for number in range(3)]
+            assert set(kept.load_many(ids)) == set(ids[:3]), scheme
+            kept.close()
+            gone.close()
