@@ -178,6 +178,9 @@ class Context:
     #: Called with the task, this request and the `Retry` before the next attempt is published.
     _before_retry: Callable[[Any, Context, Any], None] | None = None
 
+    #: Takes what the task asks to be published when its own code has ended; None: it is published at once.
+    _postponed: list[Callable[[], None]] | None = None
+
     _protected = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -20,7 +20,7 @@ The families differ by what the catcher can do about them::
         ├── NotRegistered · AlreadyRegistered · QueueNotFound (KeyError)
         ├── InvalidTaskError · TaskRevokedError · MaxRetriesExceededError
         ├── TimeoutError · IncompleteStream · ChordError · GraphMissing
-        └── SoftTimeLimitExceeded · TimeLimitExceeded · WorkerLostError · Terminated
+        └── SoftTimeLimitExceeded · TimeLimitExceeded · WorkerLostError · Terminated · TaskCancelledError
     BackendError (Exception)          result store
     CeleryWarning (UserWarning)
 """
@@ -71,6 +71,7 @@ __all__ = [
     "SessionLost",
     "SessionRefused",
     "SoftTimeLimitExceeded",
+    "TaskCancelledError",
     "TaskError",
     "TaskPredicate",
     "TaskRevokedError",
@@ -315,6 +316,10 @@ class WorkerLostError(TaskError):
 
 class Terminated(TaskError):
     """The task was killed by request."""
+
+
+class TaskCancelledError(TaskError):
+    """The task's coroutine ended with `asyncio.CancelledError`, and not because the worker had cancelled it."""
 
 
 class BackendError(Exception):

@@ -51,4 +51,4 @@ COMMANDS: Final = frozenset(
 )
 
 #: Pools.
-POOLS: Final = ("asyncio", "custom", "eventlet", "gevent")
+POOLS: Final = ("custom", "eventlet", "gevent")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import ctypes
 import os
@@ -55,6 +56,7 @@ def make_app(conf: dict[str, Any], ledger_path: str) -> Celery:
     _declare_outcomes(app, ledger)
     _declare_deadly(app, ledger)
     _declare_observers(app, ledger)
+    _declare_coroutines(app, ledger)
     # Its tasks are its own: the apps of other tests in this process would have them too, for as long as it lasts.
     shared.declarations.clear()
     shared.declarations.update(others)
@@ -284,3 +286,156 @@ def _declare_observers(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a l
         if how == "die":
             os._exit(9)
         return how
+
+
+def _declare_coroutines(app: Celery, ledger: Ledger) -> None:  # noqa: C901, PLR0915 - a list of declarations
+    """Tasks that are ``async def``."""
+    gathered = {"now": 0, "most": 0}
+
+    @app.task(name="aadd")
+    async def aadd(x: Any, y: Any) -> Any:
+        await asyncio.sleep(0)
+        return x + y
+
+    @app.task(name="anap", ignore_result=True)
+    async def anap(seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    @app.task(name="agather")
+    async def agather(count: int) -> int:
+        """Ends when ``count`` of these run at once."""
+        gathered["now"] += 1
+        gathered["most"] = max(gathered["most"], gathered["now"])
+        try:
+            while gathered["most"] < count:  # noqa: ASYNC110 - others run in other loops, where there are several
+                await asyncio.sleep(0.01)
+        finally:
+            gathered["now"] -= 1
+        return os.getpid()
+
+    @app.task(name="awork", bind=True)
+    async def awork(self: Any, gate: str | None = None) -> str:
+        ledger.write("start", id=self.request.id)
+        try:
+            if gate is not None:
+                await _opened(gate)
+        except asyncio.CancelledError:
+            ledger.write("cancelled", id=self.request.id)
+            raise
+        ledger.write("end", id=self.request.id)
+        return str(self.request.id)
+
+    @app.task(name="awho", bind=True)
+    async def awho(self: Any, naps: int) -> list[Any]:
+        """What the current task and request are, seen again and again while others run."""
+        seen = set()
+        for _ in range(naps):
+            await asyncio.sleep(0.001)
+            seen.add((app.current_task.name, self.request.id, app.current_task.request.id))
+        return sorted(map(list, seen))
+
+    @app.task(name="afail")
+    async def afail(text: str = "on purpose") -> None:
+        await asyncio.sleep(0)
+        raise ValueError(text)
+
+    @app.task(name="acancelled")
+    async def acancelled() -> None:
+        task = asyncio.create_task(asyncio.sleep(60))
+        await asyncio.sleep(0)
+        task.cancel()
+        await task
+
+    @app.task(name="aretry", bind=True, max_retries=10)
+    async def aretry(self: Any, times: int) -> int:
+        if self.request.retries < times:
+            raise self.retry(countdown=0)
+        return int(self.request.retries)
+
+    @app.task(name="aautoretry", bind=True, autoretry_for=(ValueError,), max_retries=2, default_retry_delay=0)
+    async def aautoretry(self: Any, times: int) -> int:
+        await asyncio.sleep(0)
+        if self.request.retries < times:
+            raise ValueError("not yet")
+        return int(self.request.retries)
+
+    @app.task(name="aprogress", bind=True)
+    async def aprogress(self: Any, gate: str) -> str:
+        self.update_state(state="PROGRESS", meta={"done": 7})
+        await _opened(gate)
+        return "done"
+
+    @app.task(name="acalls")
+    async def acalls(x: int) -> str:
+        result = await aadd.adelay(x, x)
+        return str(result.id)
+
+    @app.task(name="asoft", bind=True)
+    async def asoft(self: Any, how: str = "sleep") -> str:
+        ledger.write("start", id=self.request.id)
+        try:
+            if how == "group":
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(_note_cancellation(ledger, self.request.id))
+            await asyncio.sleep(600)
+        except SoftTimeLimitExceeded as exc:
+            return f"cleaned up after {exc.args[0]}"
+        return "never"
+
+    @app.task(name="astubborn", bind=True)
+    async def astubborn(self: Any, how: str) -> str:
+        ledger.write("start", id=self.request.id)
+        while how == "busy":
+            pass
+        while how == "suppress":
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(600)
+        await asyncio.sleep(600)
+        return "never"
+
+    @app.task(name="aloop")
+    async def aloop() -> int:
+        return id(asyncio.get_running_loop())
+
+    @app.task(name="agenerate")
+    async def agenerate(upto: int) -> int:
+        async def numbers() -> Any:
+            for number in range(upto):
+                await asyncio.sleep(0)
+                yield number
+
+        return sum([number async for number in numbers()])
+
+    @app.task(name="aindirect")
+    def aindirect(x: int) -> Any:
+        return aadd.run(x, x)
+
+    class AHooked(app.Task):  # type: ignore[misc, name-defined]
+        async def before_start(self, task_id: str, args: Any, kwargs: Any) -> None:
+            await asyncio.sleep(0)
+            ledger.write("hook before_start", id=task_id)
+
+        async def on_success(self, retval: Any, task_id: str, args: Any, kwargs: Any) -> None:
+            await asyncio.sleep(0)
+            ledger.write("hook on_success", id=task_id, value=retval)
+
+        def after_return(self, status: str, retval: Any, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:
+            ledger.write("hook after_return", id=task_id, value=status)
+
+    @app.task(name="ahooked", base=AHooked)
+    async def ahooked(how: str) -> str:
+        return how
+
+
+async def _opened(gate: str) -> None:
+    """Wait for another process."""
+    while not Path(gate).exists():  # noqa: ASYNC110, ASYNC240 - there is nothing to await
+        await asyncio.sleep(0.01)
+
+
+async def _note_cancellation(ledger: Ledger, task_id: str) -> None:
+    try:
+        await asyncio.sleep(600)
+    except asyncio.CancelledError:
+        ledger.write("group cancelled", id=task_id)
+        raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from celeriac.utils.functions import is_coroutine_function
+
 if TYPE_CHECKING:
     from celeriac.app.task import Task
 
@@ -38,6 +40,7 @@ class TaskPlan(NamedTuple):
         max_deliveries: Deliveries after which a message is set aside, None is unlimited.
         has_before_start, has_on_success, has_on_failure, has_on_retry, has_after_return: Overridden hooks.
         custom_call: ``__call__`` is overridden.
+        is_coroutine: The body is ``async def``.
         serializer: Serializer of its messages.
     """
 
@@ -64,6 +67,7 @@ class TaskPlan(NamedTuple):
     has_on_retry: bool
     has_after_return: bool
     custom_call: bool
+    is_coroutine: bool
     serializer: str
 
 
@@ -103,6 +107,7 @@ def build_plan(task: Task[..., Any], base: type[Any]) -> TaskPlan:
         resultrepr_maxsize=int(task.resultrepr_maxsize),
         max_deliveries=_first(task.max_deliveries, conf.task_max_deliveries),
         custom_call=_overrides(task, base, "__call__"),
+        is_coroutine=is_coroutine_function(task.run),
         serializer=_first(task.serializer, conf.task_serializer),
         **hooks,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -50,15 +51,24 @@ def retry_task(
     sig = task.signature_from_request(request, args, kwargs, **extra)
     outcome = Retry(exc=exc, when=eta or countdown, is_eager=request.is_eager, sig=sig)
     if not request.is_eager:
-        if request._before_retry is not None:
-            request._before_retry(task, request, outcome)
-        try:
-            sig.apply_async()
-        except Exception as failure:
-            raise Reject(failure, requeue=False) from failure
+        publish = functools.partial(_publish, task, request, outcome)
+        if request._postponed is None:
+            publish()
+        else:
+            # On the event loop, which goes on meanwhile.
+            request._postponed.append(publish)
     if throw:
         raise outcome
     return outcome
+
+
+def _publish(task: Task[..., Any], request: Context, outcome: Retry) -> None:
+    if request._before_retry is not None:
+        request._before_retry(task, request, outcome)
+    try:
+        outcome.sig.apply_async()
+    except Exception as failure:
+        raise Reject(failure, requeue=False) from failure
 
 
 def _give_up(task: Task[..., Any], request: Context, exc: BaseException | None) -> None:

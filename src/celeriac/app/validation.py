@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
+from celeriac.utils.functions import is_coroutine_function
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -57,17 +59,29 @@ class Validation:
 
         @functools.wraps(function)
         def validated(*args: Any, **kwargs: Any) -> Any:
-            bound = self._signature.bind(*args, **kwargs)
-            for key, model in self._models.items():
-                value = bound.arguments.get(key)
-                if value is not None:
-                    bound.arguments[key] = self._validate(model, value)
-            value = function(*bound.args, **bound.kwargs)
-            if self._returns is not None and isinstance(value, self._returns):
-                return value.model_dump(**self._dump_kwargs)
-            return value
+            bound = self._bind(args, kwargs)
+            return self._dump_returned(function(*bound.args, **bound.kwargs))
 
-        return validated
+        @functools.wraps(function)
+        async def validated_coroutine(*args: Any, **kwargs: Any) -> Any:
+            bound = self._bind(args, kwargs)
+            return self._dump_returned(await function(*bound.args, **bound.kwargs))
+
+        return validated_coroutine if is_coroutine_function(function) else validated
+
+    def _bind(self, args: Any, kwargs: Any) -> inspect.BoundArguments:
+        """The arguments of a run, with models made of plain data."""
+        bound = self._signature.bind(*args, **kwargs)
+        for key, model in self._models.items():
+            value = bound.arguments.get(key)
+            if value is not None:
+                bound.arguments[key] = self._validate(model, value)
+        return bound
+
+    def _dump_returned(self, value: Any) -> Any:
+        if self._returns is not None and isinstance(value, self._returns):
+            return value.model_dump(**self._dump_kwargs)
+        return value
 
     def _validate(self, model: type[BaseModel], value: Any) -> BaseModel:
         return model.model_validate(value, strict=self._strict, context=self._context)

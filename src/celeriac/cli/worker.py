@@ -97,8 +97,8 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 @option("-I", "--include", type=COMMA_SEPARATED_LIST, metavar="MODULES", section=WORK,
         help="Further modules to import, separated by commas.")  # fmt: skip
 @option("-P", "--pool", type=Pool(), metavar="POOL", section=WORK,
-        help="How tasks run: prefork (child processes), threads, or solo (in this process, one at a time). "
-             "Default: worker_pool, which is prefork.")  # fmt: skip
+        help="How tasks run: prefork (child processes), threads, asyncio (coroutines in one child), or solo "
+             "(in this process, one at a time). Default: worker_pool, which is prefork.")  # fmt: skip
 @option("-c", "--concurrency", type=Concurrency(), metavar="N|auto", section=WORK,
         help="Tasks at once. Default: worker_concurrency, or the number of CPUs.")  # fmt: skip
 @option("--prefetch-multiplier", type=click.IntRange(0), metavar="N", section=WORK,

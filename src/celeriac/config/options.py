@@ -329,7 +329,7 @@ GROUPS: Final[tuple[Group, ...]] = (
         _o("worker_max_tasks_per_child", "int", None, "CELERYD_MAX_TASKS_PER_CHILD",
            "Tasks after which a child is replaced; None: no limit.", minimum=0),
         _o("worker_pool", "string", "prefork", "CELERYD_POOL",
-           "Pool: `prefork`, `threads`, `solo`, `gevent`, `eventlet`, or a class path."),
+           "Pool: `prefork`, `threads`, `asyncio`, `solo`, `gevent`, `eventlet`, or a class path."),
         _o("worker_pool_putlocks", "bool", True, "CELERYD_POOL_PUTLOCKS",
            "Hand a pool no more tasks than it has free slots."),
         _o("worker_pool_restarts", "bool", False, "CELERYD_POOL_RESTARTS",

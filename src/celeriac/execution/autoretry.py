@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, Any
 
 from celeriac.exceptions import Ignore, Reject, Retry
+from celeriac.utils.functions import is_coroutine_function
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,15 +45,26 @@ def with_autoretry(task: Any, run: Callable[..., Any]) -> Callable[..., Any]:
     def run_with_autoretry(*args: Any, **kwargs: Any) -> Any:
         try:
             return run(*args, **kwargs)
-        except (Ignore, Retry, Reject):
-            raise
         except Exception as exc:
-            if not isinstance(exc, tuple(task.autoretry_for)) or isinstance(exc, tuple(task.dont_autoretry_for)):
-                raise
-            task.retry(exc=exc, **_retry_arguments(task))
+            _retry_if_due(task, exc)
             raise
 
-    return run_with_autoretry
+    @functools.wraps(run)
+    async def await_with_autoretry(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return await run(*args, **kwargs)
+        except Exception as exc:
+            _retry_if_due(task, exc)
+            raise
+
+    return await_with_autoretry if is_coroutine_function(run) else run_with_autoretry
+
+
+def _retry_if_due(task: Any, exc: Exception) -> None:
+    if isinstance(exc, (Ignore, Retry, Reject)) or not isinstance(exc, tuple(task.autoretry_for)):
+        return
+    if not isinstance(exc, tuple(task.dont_autoretry_for)):
+        task.retry(exc=exc, **_retry_arguments(task))
 
 
 def _retry_arguments(task: Any) -> dict[str, Any]:

@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import logging
 import os
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from celeriac import signals, states
 from celeriac.backend.base import ResultRecord
 from celeriac.current import Context, pop_task, push_task
 from celeriac.exceptions import (
-    Ignore,
     ImproperlyConfigured,
     InvalidTaskError,
     NotRegistered,
@@ -28,6 +26,8 @@ from celeriac.exceptions import (
     SerializationError,
 )
 from celeriac.execution import chords, follow_up
+from celeriac.execution.calling import Execution, call, classify
+from celeriac.execution.handlers import describe_end, ending_events, handle, log_outcome, needs_stored_result
 from celeriac.execution.job import FAILED, IGNORED, REFUSED, REJECTED, REQUEUED, RETRIED, SUCCEEDED, Outcome
 from celeriac.execution.patience import patiently
 from celeriac.execution.results import store_records
@@ -35,7 +35,6 @@ from celeriac.message import Message
 from celeriac.protocol import decode_payload
 from celeriac.serialization.einfo import ExceptionInfo
 from celeriac.utils.dataclass import dataclass
-from celeriac.utils.saferepr import saferepr
 from celeriac.utils.time import utcnow_iso
 
 if TYPE_CHECKING:
@@ -49,38 +48,6 @@ logger = logging.getLogger("celeriac.app.trace")
 _ENDS = (SUCCEEDED, FAILED, REJECTED)
 #: What a payload that cannot be run raises; ImproperlyConfigured is a serializer whose package is not installed.
 UNREADABLE = (SerializationError, InvalidTaskError, NotRegistered, ImproperlyConfigured)
-
-
-@dataclass
-class Execution:
-    """Working record of one run, filled in step by step.
-
-    Attributes:
-        task: The task.
-        request: Its request.
-        args: Positional arguments.
-        kwargs: Keyword arguments.
-        kind: Kind of outcome (constants of `celeriac.execution.job`).
-        state: State to store.
-        value: Return value, or the exception.
-        einfo: Of the exception, if there was one.
-        runtime: Seconds the task's own code took.
-    """
-
-    task: Any
-    request: Context
-    args: Any
-    kwargs: Any
-    kind: int = SUCCEEDED
-    state: str = states.SUCCESS
-    value: Any = None
-    einfo: ExceptionInfo | None = None
-    runtime: float = 0.0
-
-    @property
-    def traceback(self) -> str | None:
-        """Text of the traceback, if there was an exception."""
-        return self.einfo.traceback if self.einfo is not None else None
 
 
 @dataclass
@@ -112,32 +79,47 @@ class Executor:
     def execute(self, job: Job) -> Outcome:
         """Run one job; its record goes to the result buffer. Never raises an `Exception`."""
         try:
-            run = self._enter(job)
+            run = self.enter(job)
         except UNREADABLE as exc:
-            return self._refuse(job, exc)
-        if chords.ONCE in job.headers and not self._may_begin(job):
+            return self.refuse(job, exc)
+        if chords.ONCE in job.headers and not self.may_begin(job):
             return Outcome(job.seq, IGNORED, 0.0)
-        if job.events:
-            self.results.event("task-started", {"uuid": run.request.id})
+        self.started(run)
         token = push_task(run.task, run.request)
         try:
-            self._run(run)
+            self.begin(run)
+            call(run)
+            self.finish(run)
         finally:
             pop_task(token)
-        if job.events:
+        return self.outcome(run)
+
+    def started(self, run: Execution) -> None:
+        """Tell those who listen to events that a task begins."""
+        if run.events:
+            self.results.event("task-started", {"uuid": run.request.id})
+
+    def outcome(self, run: Execution) -> Outcome:
+        """What to report of a run that has ended, to those who listen to events too."""
+        if run.events:
             for type_, fields in ending_events(run):
                 self.results.event(type_, fields)
-        return Outcome(job.seq, run.kind, run.runtime, _detail(run))
+        return Outcome(run.seq, run.kind, run.runtime, describe_end(run))
 
-    def _may_begin(self, job: Job) -> bool:
+    def may_begin(self, job: Job) -> bool:
+        """A task that runs once has not begun before; asks the result store."""
         redelivered = bool(job.delivery_info.get("redelivered"))
         return patiently(
             lambda: chords.may_begin(self.app, job.headers, redelivered=redelivered),
             f"ask {self.app.backend.url} whether task {job.headers.get('id')} may begin",
         )
 
-    def _enter(self, job: Job) -> Execution:
-        """Decode the payload and build the request."""
+    def enter(self, job: Job) -> Execution:
+        """Decode the payload and build the request.
+
+        Raises:
+            SerializationError, InvalidTaskError, NotRegistered, ImproperlyConfigured: It cannot be run (`UNREADABLE`).
+        """
         headers = job.headers
         try:
             task = self._tasks[headers["task"]]
@@ -171,9 +153,12 @@ class Executor:
             headers=custom_headers(headers),
             _before_retry=self.store_retry,
         )
-        return Execution(task, request, args, kwargs)
+        return Execution(
+            task, request, args, kwargs, seq=job.seq, soft_limit=job.soft_limit, began_at=job.began_at,
+            events=job.events,
+        )  # fmt: skip
 
-    def _refuse(self, job: Job, exc: Exception) -> Outcome:
+    def refuse(self, job: Job, exc: Exception) -> Outcome:
         """A payload that cannot be decoded: the worker sets the message aside with this reason."""
         logger.error("Task %s[%s] cannot run: %s", job.headers.get("task"), job.headers.get("id"), exc)
         return Outcome(job.seq, REFUSED, 0.0, f"{type(exc).__name__}: {exc}")
@@ -184,7 +169,7 @@ class Executor:
         The handlers and errbacks run here, as nobody is left in the child to run them.
         """
         try:
-            run = self._enter(job)
+            run = self.enter(job)
         except UNREADABLE as why:
             logger.error("Task %s[%s]: its handlers cannot run: %s",
                          job.headers.get("task"), job.headers.get("id"), why)  # fmt: skip
@@ -203,20 +188,37 @@ class Executor:
         finally:
             pop_task(token)
 
-    def _run(self, run: Execution) -> None:
-        """Every step from the first signal to the last."""
+    def begin(self, run: Execution) -> None:
+        """What comes before the task's own code: the signal, and that it has begun. May ask the result store."""
         task, request = run.task, run.request
-        plan = task.plan
         if signals.task_prerun.receivers:
             signals.task_prerun.send(sender=task, task_id=request.id, task=task, args=run.args, kwargs=run.kwargs)
-        if plan.track_started and not self._ignores(run):
+        if task.plan.track_started and not self._ignores(run):
             self._store_now(run, states.STARTED, {"pid": os.getpid(), "hostname": self.hostname})
-        call(run)
+
+    def finish(self, run: Execution) -> None:
+        """What comes after the task's own code. May ask the result store and the broker, and calls handlers."""
+        for publish in run.request._postponed or ():
+            try:
+                publish()
+            except Reject as exc:
+                classify(run, exc)
         conclude(self.app, run)
         if run.kind != SUCCEEDED:
             self._fail_rest(run)
         self._record(run)
         self._leave(run)
+
+    def begins_at_once(self, run: Execution) -> bool:
+        """`begin` does nothing that takes time, and calls nobody."""
+        return not (signals.task_prerun.receivers or run.task.plan.track_started)
+
+    def finishes_at_once(self, run: Execution) -> bool:
+        """`finish` does nothing that takes time, and calls nobody."""
+        request = run.request
+        return run.kind == SUCCEEDED and not (
+            request.callbacks or request.chain or request.chord or request._postponed or needs_stored_result(run)
+        )
 
     def _fail_rest(self, run: Execution) -> None:
         """Let the steps after a failed one fail with it."""
@@ -314,43 +316,6 @@ class Executor:
             )  # fmt: skip
 
 
-def call(run: Execution) -> None:
-    """Call the user's code and classify how it ended.
-
-    `SystemExit` and `KeyboardInterrupt` pass through: the process is to end, and the pool treats the task as lost.
-    """
-    task, plan = run.task, run.task.plan
-    started = monotonic()
-    try:
-        if plan.has_before_start:
-            task.before_start(run.request.id, run.args, run.kwargs)
-        run.value = task(*run.args, **run.kwargs) if plan.custom_call else task.run(*run.args, **run.kwargs)
-    except Reject as exc:
-        run.kind = REQUEUED if exc.requeue else REJECTED
-        run.state, run.value = (states.REJECTED if exc.requeue else states.FAILURE), exc
-        run.einfo = describe(exc)
-    except Ignore as exc:
-        run.kind, run.state, run.value = IGNORED, states.IGNORED, exc
-    except Retry as exc:
-        run.kind, run.state, run.value, run.einfo = RETRIED, states.RETRY, exc, describe(exc)
-    except MemoryError:
-        raise
-    except Exception as exc:
-        run.kind, run.state, run.value, run.einfo = FAILED, states.FAILURE, exc, describe(exc)
-    run.runtime = monotonic() - started
-
-
-def describe(exc: BaseException) -> ExceptionInfo:
-    """The exception that the user's code raised, with a traceback that begins there and not in this file."""
-    tb = exc.__traceback__
-    while tb is not None and tb.tb_frame.f_code.co_filename == __file__:
-        tb = tb.tb_next
-    # Without any frame of the user's, such as for arguments that do not fit, ours are better than none.
-    if tb is not None:
-        exc.__traceback__ = tb
-    return ExceptionInfo.from_exception(exc)
-
-
 def conclude(app: AppLike, run: Execution) -> None:
     """Send what must be out before the result is stored; failing that, the task has failed."""
     if run.kind != SUCCEEDED:
@@ -361,93 +326,6 @@ def conclude(app: AppLike, run: Execution) -> None:
             follow_up.publish_next(app, run.request, run.value)
         except Exception as exc:
             run.kind, run.state, run.value, run.einfo = FAILED, states.FAILURE, exc, ExceptionInfo()
-
-
-def needs_stored_result(run: Execution) -> bool:
-    """Someone may read the result before the next flush: a handler, a signal receiver, an errback."""
-    plan = run.task.plan
-    if run.kind == SUCCEEDED:
-        return bool(plan.has_on_success or plan.has_after_return or signals.task_success.receivers
-                    or signals.task_postrun.receivers)  # fmt: skip
-    return True
-
-
-def handle(app: AppLike, run: Execution) -> None:
-    """Handlers, signals and errbacks that follow the stored result."""
-    kind = run.kind
-    if kind == SUCCEEDED:
-        _after_success(run)
-    elif kind == RETRIED:
-        _after_retry(run)
-    elif kind in (FAILED, REJECTED):
-        _after_failure(app, run)
-    if run.task.plan.has_after_return and kind in (SUCCEEDED, FAILED):
-        task, request = run.task, run.request
-        _guarded(run, "after_return", task.after_return,
-                 run.state, run.value, request.id, run.args, run.kwargs, None)  # fmt: skip
-
-
-def _after_success(run: Execution) -> None:
-    task, request = run.task, run.request
-    if task.plan.has_on_success:
-        _guarded(run, "on_success", task.on_success, run.value, request.id, run.args, run.kwargs)
-    if signals.task_success.receivers:
-        signals.task_success.send(sender=task, result=run.value, runtime=run.runtime)
-
-
-def _after_retry(run: Execution) -> None:
-    task, request, reason = run.task, run.request, run.value
-    if task.plan.has_on_retry:
-        _guarded(run, "on_retry", task.on_retry, reason.exc, request.id, run.args, run.kwargs, run.einfo)
-    if signals.task_retry.receivers:
-        signals.task_retry.send(sender=task, request=request, reason=reason, einfo=run.einfo)
-
-
-def _after_failure(app: AppLike, run: Execution) -> None:
-    task, request, exc = run.task, run.request, run.value
-    try:
-        follow_up.publish_errbacks(app, request, exc, run.traceback)
-    except Exception:
-        logger.exception("Task %s[%s]: its errbacks could not be published", task.name, request.id)
-    if task.plan.has_on_failure:
-        _guarded(run, "on_failure", task.on_failure, exc, request.id, run.args, run.kwargs, run.einfo)
-    if signals.task_failure.receivers:
-        signals.task_failure.send(
-            sender=task, task_id=request.id, exception=exc, args=run.args, kwargs=run.kwargs,
-            traceback=exc.__traceback__, einfo=run.einfo,
-        )  # fmt: skip
-
-
-def _guarded(run: Execution, name: str, handler: Any, *args: Any) -> None:
-    """Call a user's handler; what it raises is logged and changes nothing (eager mode raises it)."""
-    try:
-        handler(*args)
-    except (MemoryError, Reject):
-        raise
-    except Exception:
-        if run.request.is_eager:
-            raise
-        logger.exception("Task %s[%s]: %s raised", run.task.name, run.request.id, name)
-
-
-def log_outcome(run: Execution) -> None:
-    """The lines operators know: succeeded, raised, retry, ignored, reject."""
-    name, task_id = run.request.shadow or run.task.name, run.request.id
-    if run.kind == SUCCEEDED:
-        if logger.isEnabledFor(logging.INFO):
-            text = saferepr(run.value, run.task.plan.resultrepr_maxsize)
-            logger.info("Task %s[%s] succeeded in %.6fs: %s", name, task_id, run.runtime, text)
-    elif run.kind == FAILED:
-        if isinstance(run.value, run.task.plan.throws):
-            logger.info("Task %s[%s] raised expected: %r", name, task_id, run.value)
-        else:
-            logger.error("Task %s[%s] raised unexpected: %r\n%s", name, task_id, run.value, run.traceback)
-    elif run.kind == RETRIED:
-        logger.info("Task %s[%s] retry: %s", name, task_id, run.value)
-    elif run.kind == IGNORED:
-        logger.info("Task %s[%s] ignored", name, task_id)
-    else:
-        logger.info("Task %s[%s] reject requeue=%s", name, task_id, run.kind == REQUEUED)
 
 
 def run_eager(app: AppLike, task: Any, request: Context, args: Any, kwargs: Any) -> EagerOutcome:
@@ -527,25 +405,6 @@ def record_unrun(app: AppLike, message: Message, state: str, exc: BaseException)
     chords.record_parts(parts)
 
 
-def ending_events(run: Execution) -> list[tuple[str, dict[str, Any]]]:
-    """What those who listen to events are told of how a run ended: types and fields."""
-    kind, task_id = run.kind, run.request.id
-    if kind == SUCCEEDED:
-        text = saferepr(run.value, run.task.plan.resultrepr_maxsize)
-        return [("task-succeeded", {"uuid": task_id, "result": text, "runtime": run.runtime})]
-    failure = {"uuid": task_id, "exception": _detail(run), "traceback": run.traceback}
-    if kind == RETRIED:
-        if run.value.exc is not None:
-            failure["exception"] = saferepr(run.value.exc)
-        return [("task-retried", failure)]
-    found: list[tuple[str, dict[str, Any]]] = []
-    if kind in (REQUEUED, REJECTED):
-        found.append(("task-rejected", {"uuid": task_id, "requeue": kind == REQUEUED}))
-    if kind in (FAILED, REJECTED):
-        found.append(("task-failed", failure))
-    return found
-
-
 #: Headers of protocol 2 and what brokers add; all others are the user's own.
 STANDARD_HEADERS = frozenset(
     {
@@ -561,13 +420,3 @@ def custom_headers(headers: dict[str, Any]) -> dict[str, Any] | None:
     if len(headers) <= len(STANDARD_HEADERS) and headers.keys() <= STANDARD_HEADERS:
         return None
     return {name: value for name, value in headers.items() if name not in STANDARD_HEADERS}
-
-
-def _detail(run: Execution) -> str | None:
-    """Reason of an outcome that is not a plain success."""
-    if run.kind == SUCCEEDED:
-        return None
-    try:
-        return repr(run.value)
-    except Exception as exc:
-        return f"<{type(run.value).__name__} whose repr() raised {type(exc).__name__}>"

@@ -19,9 +19,12 @@ REFUSED: Final = 6
 LOST: Final = 7
 #: Killed at its hard time limit.
 TIMED_OUT: Final = 8
+#: It was told to end, and did; nothing is recorded of it.
+CANCELLED: Final = 9
 
 KIND_NAMES: Final = (
-    "succeeded", "failed", "retried", "ignored", "rejected", "requeued", "refused", "lost", "timed out"
+    "succeeded", "failed", "retried", "ignored", "rejected", "requeued", "refused", "lost", "timed out",
+    "cancelled",
 )  # fmt: skip
 
 
@@ -41,6 +44,7 @@ class Job:
         hard_limit: Hard time limit in seconds, or None.
         announce: Report when it begins, not only when it ends.
         events: Report what becomes of it, for those who listen to events.
+        began_at: Monotonic time at which that was reported; set where it runs.
     """
 
     seq: int
@@ -54,6 +58,7 @@ class Job:
     hard_limit: float | None = None
     announce: bool = False
     events: bool = False
+    began_at: float = 0.0
 
     def pack(self) -> tuple[Any, ...]:
         """Fields in order; ``Job(*packed)`` is the way back."""

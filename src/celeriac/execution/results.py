@@ -44,6 +44,8 @@ class ResultBuffer:
         stop_waiting: Says that the worker is going away: stop retrying a store that is down.
         join: Takes the ends of tasks in chords, and ``stop_waiting``.
         report: Takes events about tasks, before the outcomes of these: types, Unix times and fields; None wants none.
+        apart: Store and report in the side thread only, whatever is there as soon as it is free: for a caller that
+            must not wait.
     """
 
     def __init__(
@@ -53,9 +55,11 @@ class ResultBuffer:
         *,
         join: Callable[[list[EndedPart], Callable[[], bool]], None],
         report: Callable[[list[ReportedEvent]], None] | None = None,
+        apart: bool = False,
     ) -> None:
         self._report = report
         self._send = send
+        self._apart = apart
         self._join = join
         self._stop_waiting = stop_waiting
         # Deques, because the side thread takes from them while the main thread appends.
@@ -90,7 +94,10 @@ class ResultBuffer:
             more: Another job starts right away; False flushes at once.
         """
         self._outcomes.append(outcome)
-        if not more or len(self._outcomes) >= MAX_BATCH:
+        if self._apart:
+            if not self._armed.is_set():
+                self._arm()
+        elif not more or len(self._outcomes) >= MAX_BATCH:
             self.flush()
         elif not self._armed.is_set():
             self._arm()
@@ -124,7 +131,8 @@ class ResultBuffer:
         """Side thread: flush what the main thread did not get to within `MAX_DELAY`."""
         while True:
             self._armed.wait()
-            time.sleep(MAX_DELAY)
+            if not self._apart:
+                time.sleep(MAX_DELAY)
             if self._armed.is_set():
                 self.flush()
 

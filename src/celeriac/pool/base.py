@@ -81,6 +81,11 @@ class Pool(Protocol):
     name: str
 
     @property
+    def ends_single_jobs(self) -> bool:
+        """`terminate` ends one job, and no other."""
+        ...
+
+    @property
     def slots(self) -> Sequence[Slot]: ...
 
     async def start(self, listener: PoolListener) -> None:
@@ -106,6 +111,29 @@ class Pool(Protocol):
             slot: The slot.
             number: Signal number.
             reason: Why, for `PoolListener.on_slot_lost` should the process end by it.
+        """
+        ...
+
+    def exceed(self, slot: Slot, seq: int) -> bool:
+        """Raise `SoftTimeLimitExceeded` in a running job; False when this pool cannot.
+
+        Args:
+            slot: The slot it runs in.
+            seq: Its number.
+        """
+        ...
+
+    def terminate(self, slot: Slot, seq: int, number: int = ..., reason: str | None = None) -> bool:
+        """End a running job; False when this pool cannot.
+
+        A pool of coroutines cancels it: that ends in `PoolListener.on_outcomes`, with `CANCELLED`, or as the job
+        wants it. Any other ends the process, and that in `PoolListener.on_slot_lost`.
+
+        Args:
+            slot: The slot it runs in.
+            seq: Its number.
+            number: Signal for the process.
+            reason: As for `interrupt`.
         """
         ...
 

@@ -61,12 +61,11 @@ class FrameParser:
 class FrameSocket:
     """Blocking frames over a socket: the child's end."""
 
-    __slots__ = ("_parser", "_pending", "sock")
+    __slots__ = ("_parser", "sock")
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self._parser = FrameParser()
-        self._pending: list[Any] = []
 
     def send(self, value: Any) -> None:
         """Write one frame.
@@ -76,16 +75,13 @@ class FrameSocket:
         """
         self.sock.sendall(encode_frame(value))
 
-    def receive(self) -> Any:
-        """Wait for the next frame.
+    def receive_many(self) -> list[Any]:
+        """Wait for the next bytes; gives the frames they complete, which may be none.
 
         Raises:
             EOFError: The coordinator is gone.
         """
-        while not self._pending:
-            data = self.sock.recv(_READ_SIZE)
-            if not data:
-                raise EOFError
-            self._pending = self._parser.feed(data)
-            self._pending.reverse()
-        return self._pending.pop()
+        data = self.sock.recv(_READ_SIZE)
+        if not data:
+            raise EOFError
+        return self._parser.feed(data)

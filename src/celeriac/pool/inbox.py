@@ -12,7 +12,7 @@ import os
 import select
 import struct
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.execution.job import Job
 
@@ -36,12 +36,18 @@ class Inbox:
     Args:
         frames: Socket that carries jobs.
         permits: Reading end of the pipe of permits, non-blocking.
+
+    Attributes:
+        permits: The same; readable when there may be something to take.
     """
 
     def __init__(self, frames: FrameSocket, permits: int) -> None:
         self._frames = frames
-        self._permits = permits
+        self.permits = permits
         self._jobs: deque[Job] = deque()
+        self._orders: list[tuple[int, int]] = []
+        # What ended the last batch of `take_many`.
+        self._closed: Closed | None = None
         self._poll = select.poll()
         self._poll.register(permits, select.POLLIN)
 
@@ -57,7 +63,7 @@ class Inbox:
         """
         while True:
             try:
-                data = os.read(self._permits, PERMIT.size)
+                data = os.read(self.permits, PERMIT.size)
             except BlockingIOError:
                 if not block:
                     return None
@@ -70,6 +76,60 @@ class Inbox:
                 raise Retired
             return self._job(seq)
 
+    def take_many(self, count: int) -> list[Job]:
+        """Begin the next jobs, as many as there are at once.
+
+        Args:
+            count: At most this many.
+
+        Raises:
+            Closed: There are none, and will be none.
+            Retired: Ditto, because the child is to leave.
+        """
+        if self._closed is not None:
+            raise self._closed
+        taken: list[Job] = []
+        while len(taken) < count:
+            try:
+                job = self.take(block=False)
+            except Closed as exc:
+                if not taken:
+                    raise
+                self._closed = exc
+                break
+            if job is None:
+                break
+            taken.append(job)
+        return taken
+
+    def fileno(self) -> int:
+        """The socket: readable when `receive` does not block."""
+        return self._frames.sock.fileno()
+
+    def receive(self) -> None:
+        """Take in frames: jobs for which there may be permits, and orders.
+
+        Raises:
+            Closed: The coordinator is gone.
+        """
+        try:
+            for value in self._frames.receive_many():
+                self._sort(value)
+        except (EOFError, OSError):
+            raise Closed from None
+
+    def orders(self) -> list[tuple[int, int]]:
+        """Kind and number of a job, for each order received since the last call."""
+        orders, self._orders = self._orders, []
+        return orders
+
+    def _sort(self, value: Any) -> None:
+        """A list is of jobs, a tuple an order."""
+        if isinstance(value, list):
+            self._jobs.extend(Job(*fields) for fields in value)
+        else:
+            self._orders.append(value)
+
     def _job(self, seq: int) -> Job:
         """The job of a permit; those before it were recalled."""
         jobs = self._jobs
@@ -78,7 +138,4 @@ class Inbox:
                 job = jobs.popleft()
                 if job.seq == seq:
                     return job
-            try:
-                jobs.extend(Job(*fields) for fields in self._frames.receive())
-            except (EOFError, OSError):
-                raise Closed from None
+            self.receive()

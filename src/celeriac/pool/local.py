@@ -1,20 +1,24 @@
 """LocalPool: jobs run in this process's main thread, one at a time, while the coordinator's loop runs on a side thread.
 
-So heartbeats and leases go on during a long task.  A hard time limit cannot be enforced here: nobody is left to kill.
+So heartbeats and leases go on during a long task.  A soft time limit is raised in the main thread; a hard one cannot
+be enforced here: nobody is left to kill.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from celeriac import signals
+from celeriac.execution.calling import loop_kept
 from celeriac.execution.chords import record_parts
 from celeriac.execution.execute import Executor
+from celeriac.execution.limits import soft_limits
 from celeriac.execution.results import ResultBuffer
 from celeriac.pool.base import Slot
 
@@ -36,12 +40,16 @@ class LocalPool:
     """
 
     name = "solo"
+    ends_single_jobs = False
 
     def __init__(self, app: AppLike, hostname: str) -> None:
         self._app = app
         self._hostname = hostname
         self._slot = Slot(1, pid=os.getpid())
         self._jobs: deque[Job] = deque()
+        # A worker inside of another program may run in a thread, which no signal handler interrupts.
+        self._takes_signals = threading.current_thread() is threading.main_thread()
+        self._main = threading.get_ident()
         self._changed = threading.Condition()
         self._closed = False
         self._gone = threading.Event()
@@ -62,19 +70,19 @@ class LocalPool:
         """Work in the calling thread until `stop`."""
         results = ResultBuffer(self._report, lambda: self._closed, join=record_parts, report=self._report_events)
         executor = Executor(self._app, self._hostname, results)
+        if self._takes_signals:
+            soft_limits.install()
         signals.worker_process_init.send(sender=self._hostname)
         job: Job | None = None
         try:
-            while True:
-                if job is None:
-                    job = self._take()
-                    if job is None:
-                        break
-                if job.announce:
-                    self._post(self._listener.on_begun, self._slot, job.seq, time.time())
-                outcome = executor.execute(job)
-                job = self._try_take()
-                results.finish(outcome, more=job is not None)
+            with loop_kept():
+                while (job := job or self._take()) is not None:
+                    if job.announce:
+                        job.began_at = time.monotonic()
+                        self._post(self._listener.on_begun, self._slot, job.seq, time.time())
+                    outcome = executor.execute(job)
+                    job = self._try_take()
+                    results.finish(outcome, more=job is not None)
         except BaseException as exc:
             self._closed = True
             results.flush()
@@ -145,6 +153,16 @@ class LocalPool:
         return recalled
 
     def interrupt(self, slot: Slot, number: int, reason: str | None = None) -> bool:
+        return False
+
+    def exceed(self, slot: Slot, seq: int) -> bool:
+        """Raise the soft limit in the main thread, which runs the job; a signal is how to reach it."""
+        if seq not in slot.assigned or not self._takes_signals:
+            return False
+        signal.pthread_kill(self._main, signal.SIGUSR1)
+        return True
+
+    def terminate(self, slot: Slot, seq: int, number: int = 0, reason: str | None = None) -> bool:
         return False
 
     async def stop(self, *, timeout: float | None) -> None:

@@ -9,14 +9,18 @@ import asyncio
 import errno
 import logging
 import os
+import select
 import signal
 import socket
+from collections import deque
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from celeriac.pool.base import Slot
-from celeriac.pool.child import BEGUN, EVENTS, EXIT_INIT_FAILED, OUTCOMES, READY
+from celeriac.pool.child import EXIT_INIT_FAILED
 from celeriac.pool.frames import FrameParser, encode_frame
 from celeriac.pool.inbox import PERMIT
+from celeriac.pool.runners.base import BEGUN, CANCEL, EVENTS, EXCEED, OUTCOMES, READY
 from celeriac.pool.spawner import EXITED, FAILED, REPORT, REQUEST, SPAWNED
 from celeriac.utils.dataclass import dataclass, field
 
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _READ_SIZE = 256 * 1024
+#: Permits in one write to the pipe: PIPE_BUF, which POSIX says is written all or not at all.
+_PERMITS = select.PIPE_BUF // PERMIT.size
 #: Seconds before a child that could not start is tried again.
 _RESTART_DELAY = 1.0
 #: Seconds the kernel gets to end a killed child.
@@ -37,7 +43,17 @@ _KILL_TIMEOUT = 5.0
 
 @dataclass(eq=False)
 class ChildSlot(Slot):
-    """A slot whose jobs run in a child process."""
+    """A slot whose jobs run in a child process.
+
+    Attributes:
+        sock: Our end of its socket; None: there is no process.
+        permits_in, permits_out: Both ends of its pipe of permits.
+        pidfd: The process; -1 before it is known.
+        parser: Of its frames.
+        outgoing: Bytes that the socket did not take yet.
+        withheld: Permits that the pipe did not take yet.
+        kill_reason: Why we ended it.
+    """
 
     sock: socket.socket | None = None
     permits_in: int = -1
@@ -45,6 +61,7 @@ class ChildSlot(Slot):
     pidfd: int = -1
     parser: FrameParser = field(default_factory=FrameParser)
     outgoing: bytearray = field(default_factory=bytearray)
+    withheld: deque[int] = field(default_factory=deque)
     kill_reason: str | None = None
 
 
@@ -54,7 +71,8 @@ class ProcessPool:
     Args:
         name: Name shown to users (``prefork``, ``threads``).
         size: Number of children.
-        threads: Jobs each child runs at once.
+        runner: How a child runs its jobs: ``serial``, ``threads``, ``coroutines``.
+        capacity: Jobs each child runs at once.
         spawner_pid: The spawner.
         control: Socket to the spawner.
         max_jobs: Jobs after which a child is replaced; None is never.
@@ -67,14 +85,17 @@ class ProcessPool:
         name: str,
         size: int,
         *,
-        threads: int = 1,
+        runner: str = "serial",
+        capacity: int = 1,
         spawner_pid: int,
         control: socket.socket,
         max_jobs: int | None = None,
         max_memory: int | None = None,
     ) -> None:
         self.name = name
-        self._slots = [ChildSlot(index, capacity=threads) for index in range(1, size + 1)]
+        self._slots = [ChildSlot(index, capacity=capacity) for index in range(1, size + 1)]
+        # A child that can end one of its jobs and keep the others.
+        self._steers = runner == "coroutines"
         self._spawner_pid = spawner_pid
         self._control = control
         self._reports = bytearray()
@@ -86,6 +107,10 @@ class ProcessPool:
         self._listener: PoolListener
         self._loop: asyncio.AbstractEventLoop
         self._all_gone = asyncio.Event()
+
+    @property
+    def ends_single_jobs(self) -> bool:
+        return self._steers or self._slots[0].capacity == 1
 
     @property
     def slots(self) -> Sequence[Slot]:
@@ -120,7 +145,8 @@ class ProcessPool:
         ours.setblocking(False)
         os.set_blocking(permits_in, False)
         slot.sock, slot.permits_in, slot.permits_out = ours, permits_in, permits_out
-        slot.parser, slot.outgoing = FrameParser(), bytearray()
+        os.set_blocking(permits_out, False)
+        slot.parser, slot.outgoing, slot.withheld = FrameParser(), bytearray(), deque()
         slot.pid, slot.pidfd, slot.kill_reason = 0, -1, None
         slot.ready = slot.retiring = False
         slot.started_jobs = 0
@@ -209,6 +235,7 @@ class ProcessPool:
         if slot.sock is not None:
             self._loop.remove_reader(slot.sock)
             self._loop.remove_writer(slot.sock)
+            self._loop.remove_writer(slot.permits_out)
             slot.sock.close()
             os.close(slot.permits_in)
             os.close(slot.permits_out)
@@ -229,7 +256,7 @@ class ProcessPool:
             assigned[job.seq] = job
         slot.started_jobs += len(jobs)
         self._write(child, encode_frame([job.pack() for job in jobs]))
-        os.write(child.permits_out, b"".join([PERMIT.pack(job.seq) for job in jobs]))
+        self._permit(child, [job.seq for job in jobs])
         if self._max_jobs and slot.started_jobs >= self._max_jobs:
             self._retire(child)
 
@@ -241,7 +268,7 @@ class ProcessPool:
         """End a child after the jobs it has; its successor starts when it is gone."""
         if slot.sock is not None and not slot.retiring:
             slot.retiring, slot.ready = True, False
-            os.write(slot.permits_out, PERMIT.pack(0))
+            self._permit(slot, [0])
 
     def recall(self, slot: Slot) -> list[int]:
         child = self._child(slot)
@@ -254,8 +281,37 @@ class ProcessPool:
             slot.assigned.pop(seq, None)
         slot.started_jobs -= len(seqs)
         if leave:
-            os.write(child.permits_out, PERMIT.pack(0))
+            self._permit(child, [0])
         return seqs
+
+    def _permit(self, slot: ChildSlot, seqs: Sequence[int]) -> None:
+        """Write permits into the pipe; what it does not take is withheld until it does."""
+        if slot.sock is None:
+            return
+        if slot.withheld:
+            slot.withheld.extend(seqs)
+            return
+        slot.withheld.extend(seqs)
+        if not self._permit_withheld(slot):
+            self._loop.add_writer(slot.permits_out, self._on_pipe_drained, slot)
+
+    def _permit_withheld(self, slot: ChildSlot) -> bool:
+        """Write what the pipe takes; says whether that was everything."""
+        withheld = slot.withheld
+        while withheld:
+            # So few bytes are written all or none, and no permit is cut in two.
+            some = list(islice(withheld, _PERMITS))
+            try:
+                os.write(slot.permits_out, b"".join([PERMIT.pack(seq) for seq in some]))
+            except BlockingIOError:
+                return False
+            for _ in some:
+                withheld.popleft()
+        return True
+
+    def _on_pipe_drained(self, slot: ChildSlot) -> None:
+        if self._permit_withheld(slot):
+            self._loop.remove_writer(slot.permits_out)
 
     def _take_permits(self, slot: ChildSlot) -> list[int]:
         """Read the permits the child has not taken."""
@@ -264,12 +320,15 @@ class ProcessPool:
         found: list[int] = []
         while True:
             try:
-                data = os.read(slot.permits_in, 512 * PERMIT.size)
+                data = os.read(slot.permits_in, _PERMITS * PERMIT.size)
             except BlockingIOError:
-                return found
+                break
             found.extend(seq for (seq,) in PERMIT.iter_unpack(data))
-            if len(data) < 512 * PERMIT.size:
-                return found
+            if len(data) < _PERMITS * PERMIT.size:
+                break
+        found.extend(slot.withheld)
+        slot.withheld.clear()
+        return found
 
     def _write(self, slot: ChildSlot, data: bytes) -> None:
         """Send now what the socket takes, the rest when it is writable."""
@@ -362,6 +421,18 @@ class ProcessPool:
                 os.kill(child.pid, number)
         except ProcessLookupError:
             return False
+        return True
+
+    def exceed(self, slot: Slot, seq: int) -> bool:
+        if not self._steers:
+            return self.interrupt(slot, signal.SIGUSR1)
+        self._write(self._child(slot), encode_frame((EXCEED, seq)))
+        return True
+
+    def terminate(self, slot: Slot, seq: int, number: int = signal.SIGKILL, reason: str | None = None) -> bool:
+        if not self._steers:
+            return self.interrupt(slot, number, reason)
+        self._write(self._child(slot), encode_frame((CANCEL, seq)))
         return True
 
     async def stop(self, *, timeout: float | None) -> None:

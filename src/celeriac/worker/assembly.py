@@ -10,7 +10,7 @@ import logging
 import os
 from typing import TYPE_CHECKING, Any
 
-from celeriac import signals
+from celeriac import signals, unbuilt
 from celeriac._version import __version__
 from celeriac.app.builtins import BUILT_IN
 from celeriac.exceptions import ImproperlyConfigured
@@ -31,10 +31,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celeriac.worker")
 
-POOLS = ("prefork", "processes", "threads", "solo")
+#: Pools, and how their children run jobs; solo is a child to itself.
+RUNNERS = {"prefork": "serial", "threads": "threads", "asyncio": "coroutines", "solo": "serial"}
+#: Their names, and Celery's other name for the first.
+POOLS = (*RUNNERS, "processes")
 #: Seconds between two heartbeat events, and what they are in Celery.
 HEARTBEAT, CELERY_HEARTBEAT = 10.0, 2.0
-_PLANNED_POOLS = ("eventlet", "gevent", "asyncio", "custom")
 
 
 @dataclass
@@ -44,7 +46,7 @@ class WorkerOptions:
     Attributes:
         hostname: Node name; ``%h`` and the like are expanded.
         concurrency: Tasks at once; None is ``worker_concurrency`` or the number of CPUs.
-        pool: ``prefork``, ``threads`` or ``solo``.
+        pool: ``prefork``, ``threads``, ``asyncio`` or ``solo``.
         loglevel: Level, by number or name.
         logfile: Path; None is stderr.
         queues: Names of the queues to consume; None is all of ``task_queues``.
@@ -104,7 +106,7 @@ class Worker:
 
     def _choose_pool(self) -> str:
         name = self.options.pool or self.app.conf.worker_pool or "prefork"
-        if name in _PLANNED_POOLS:
+        if name in unbuilt.POOLS:
             raise ImproperlyConfigured(f"worker_pool {name!r} is not built yet; use one of {', '.join(POOLS)}")
         if name not in POOLS:
             raise ImproperlyConfigured(f"worker_pool is {name!r}; known are {', '.join(POOLS)}")
@@ -122,6 +124,16 @@ class Worker:
             raise ImproperlyConfigured(
                 f"worker_concurrency is {wanted!r}: give a number of tasks to run at once, or 'auto'"
             ) from None
+
+    @property
+    def runner(self) -> str:
+        """How its children run jobs."""
+        return RUNNERS[self.pool_name]
+
+    @property
+    def slot_capacity(self) -> int:
+        """Jobs that run in one child at once."""
+        return 1 if self.runner == "serial" else self.concurrency
 
     def event_options(self) -> EventOptions:
         """Which events it sends."""
@@ -211,10 +223,13 @@ class Worker:
         conf, options = self.app.conf, self.options
         hard = options.time_limit or conf.task_time_limit
         soft = options.soft_time_limit or conf.task_soft_time_limit
-        if self.pool_name == "solo" and (hard or soft):
-            logger.warning("The solo pool cannot enforce time limits: tasks run in the worker's own main thread")
-        if self.pool_name == "threads" and soft:
-            logger.warning("The threads pool cannot enforce soft time limits; hard ones end the process of all threads")
+        if hard and self.pool_name == "solo":
+            logger.warning("The solo pool cannot enforce hard time limits: tasks run in the worker's own main thread")
+        if soft and self.pool_name == "threads":
+            logger.warning(
+                "The threads pool raises soft time limits when the task next runs Python code: "
+                "a call that blocks outside of it, such as reading a socket, ends first"
+            )
 
     def _purge(self, queues: list[Any]) -> None:
         session = self.app.broker_for_read.connect()
@@ -267,7 +282,8 @@ class Worker:
             self.app,
             self.hostname,
             {
-                "threads": self.concurrency if self.pool_name == "threads" else 1,
+                "runner": self.runner,
+                "capacity": self.slot_capacity,
                 "report_memory": bool(self.options.max_memory_per_child or conf.worker_max_memory_per_child),
                 "redirect_level": redirect,
             },

@@ -21,7 +21,7 @@ from celeriac.exceptions import (
     WorkerLostError,
 )
 from celeriac.execution.chords import ONCE
-from celeriac.execution.job import KIND_NAMES, LOST, REFUSED, SUCCEEDED, TIMED_OUT
+from celeriac.execution.job import CANCELLED, KIND_NAMES, LOST, REFUSED, SUCCEEDED, TIMED_OUT
 from celeriac.utils.dataclass import dataclass
 from celeriac.worker.commands.state import WorkerParts
 from celeriac.worker.dispatcher import Dispatcher
@@ -275,8 +275,8 @@ class Coordinator:
         """End what still runs, settle, let go of everything."""
         self._ending = True
         for slot in self._pool.slots:
-            if slot.assigned:
-                self._pool.interrupt(slot, signal.SIGKILL)
+            for seq in list(slot.assigned):
+                self._pool.terminate(slot, seq)
         # Only when a process is gone may another worker get what it ran.
         await self._pool.stop(timeout=POOL_TIMEOUT)
         unsettled = [entry.delivery for entry in self._ledger if entry.late and not entry.orphaned]
@@ -482,13 +482,17 @@ class Coordinator:
         ledger, learn, finished = self._ledger, self._estimates.learn, self._dispatcher.finished
         cancel_limits, metrics = self._time_limits.cancel, self._metrics
         acks: list[Delivery] = []
+        cancelled: list[Entry] = []
         for seq, kind, runtime, detail in outcomes:
             entry = ledger.get(seq)
             if entry is None:
                 continue
-            learn(entry.plan.name, runtime)
             finished(slot, entry)
             cancel_limits(seq)
+            if kind == CANCELLED:
+                cancelled.append(entry)
+                continue
+            learn(entry.plan.name, runtime)
             ledger.remove(entry)
             if metrics is not None:
                 metrics.ended(entry, kind, runtime)
@@ -496,9 +500,11 @@ class Coordinator:
                 acks.append(entry.delivery)
             else:
                 self._settle(entry, kind, detail)
-        self._broker.finished += len(outcomes)
-        self.events.processed += len(outcomes)
+        self._broker.finished += len(outcomes) - len(cancelled)
+        self.events.processed += len(outcomes) - len(cancelled)
         self._broker.post("ack", acks)
+        for entry in cancelled:
+            self._on_cancelled(entry)
         self._adjust_prefetch()
         self._dispatcher.pump()
         self._broker.wake()
@@ -543,17 +549,20 @@ class Coordinator:
             elif entry is not None:
                 self._lose(entry, LOST, WorkerLostError(f"Worker exited prematurely: {reason} Job: {seq}."))
         for seq in running:
-            entry = get(seq)
-            if entry is None:
-                continue
-            self._lose_running(entry, reason)
+            if (entry := get(seq)) is not None:
+                self._end_running(entry, f"Worker exited prematurely: {reason} Job: {seq}.")
         self._broker.wake()
         self._dispatcher.pump()
         if not len(self._ledger):
             self._drained.set()
 
-    def _lose_running(self, entry: Entry, reason: str) -> None:
-        """A task ran in a process that died: it was ended on purpose, or not."""
+    def _on_cancelled(self, entry: Entry) -> None:
+        """A task was cancelled, as it was to be, while its process goes on."""
+        if not self._ending:
+            self._end_running(entry, f"The task was cancelled. Job: {entry.seq}.")
+
+    def _end_running(self, entry: Entry, why: str) -> None:
+        """A task was ended while it ran: by command, at its limit, or with its process."""
         if entry.terminated is not None:
             self._time_limits.cancel(entry.seq)
             self._ledger.remove(entry)
@@ -561,7 +570,7 @@ class Coordinator:
         elif entry.timed_out:
             self._lose(entry, TIMED_OUT, TimeLimitExceeded(entry.job.hard_limit))
         else:
-            self._lose(entry, LOST, WorkerLostError(f"Worker exited prematurely: {reason} Job: {entry.seq}."))
+            self._lose(entry, LOST, WorkerLostError(why))
 
     def _lose(self, entry: Entry, kind: int, exc: Exception) -> None:
         """A task that was killed: record the failure first where it is final, then settle its message."""

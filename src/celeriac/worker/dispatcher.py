@@ -47,7 +47,7 @@ class Dispatcher:
         self._pool = pool
         self._acknowledge = acknowledge
         # Entries reserved for a slot until the broker has confirmed their early acknowledgement.
-        self._reserved: dict[Slot, list[Entry]] = {slot: [] for slot in pool.slots}
+        self._reserved: dict[Slot, dict[int, Entry]] = {slot: {} for slot in pool.slots}
         self._ledger = ledger
         self._estimates = estimates
         self._ready: deque[Entry] = deque()
@@ -125,7 +125,7 @@ class Dispatcher:
         ready, ahead = self._ready, self._ahead[slot]
         held = len(slot.assigned) + len(self._reserved[slot])
         room = self._pool.room(slot)
-        limit = min(share, MAX_AHEAD - held, len(ready) if room is None else room)
+        limit = min(share, max(MAX_AHEAD, slot.capacity) - held, len(ready) if room is None else room)
         batch: list[Entry] = []
         now = time.time()
         while ready and len(batch) < limit:
@@ -148,7 +148,7 @@ class Dispatcher:
         """Submit; what is to be acknowledged early waits for the broker to confirm that."""
         early = [entry for entry in batch if not entry.late and not entry.acked]
         if early:
-            self._reserved[slot].extend(early)
+            self._reserved[slot].update((entry.seq, entry) for entry in early)
             self._acknowledge(early, self._on_acknowledged)
             batch = [entry for entry in batch if entry.late or entry.acked]
         if batch:
@@ -158,9 +158,8 @@ class Dispatcher:
         """The broker will not deliver this entry again: it may begin."""
         slot = entry.slot
         entry.acked = True
-        if slot is None or entry not in self._reserved[slot]:
+        if slot is None or self._reserved[slot].pop(entry.seq, None) is None:
             return
-        self._reserved[slot].remove(entry)
         if slot.ready:
             self._pool.submit(slot, [entry.job])
         else:
@@ -174,9 +173,9 @@ class Dispatcher:
             There was one.
         """
         for entries in self._reserved.values():
-            for entry in entries:
+            for entry in entries.values():
                 if entry.delivery is delivery:
-                    entries.remove(entry)
+                    del entries[entry.seq]
                     self._ledger.remove(entry)
                     return True
         return False

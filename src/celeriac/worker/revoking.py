@@ -74,7 +74,7 @@ class Revoking:
         return [entry for entry in found if entry not in waiting and entry.slot is not None]
 
     def terminate(self, entries: Iterable[Entry], number: int) -> list[str]:
-        """End the processes of tasks that run; returns their ids.
+        """End tasks that run, with their process where it is their own; returns their ids.
 
         Raises:
             NotImplementedError: The pool cannot end one task and leave others alone.
@@ -85,13 +85,13 @@ class Revoking:
             # The last one that has begun is the one that runs; those before it are about to be reported.
             if slot is None or (slot.capacity == 1 and next(reversed(slot.assigned), None) != entry.seq):
                 continue
-            if slot.capacity > 1 or self._pool.name == "solo":
+            if not self._pool.ends_single_jobs:
                 raise NotImplementedError(
                     f"the pool {self._pool.name} cannot end the task {entry.task_id}, which shares its process with "
                     "others; it will not be started again"
                 )
             entry.terminated = number
-            if self._pool.interrupt(slot, number):
+            if self._pool.terminate(slot, entry.seq, number):
                 logger.info("Terminating %s (%s)", entry.task_id, number)
                 ended.append(entry.task_id)
         return ended

@@ -63,11 +63,12 @@ def run(worker: Worker, queues: Sequence[Queue], spawner: tuple[int, socket] | N
 def _process_pool(worker: Worker, spawner: tuple[int, socket]) -> ProcessPool:
     conf, options = worker.app.conf, worker.options
     pid, control = spawner
-    has_threads = worker.pool_name == "threads"
+    capacity = worker.slot_capacity
     return ProcessPool(
         worker.pool_name,
-        1 if has_threads else worker.concurrency,
-        threads=worker.concurrency if has_threads else 1,
+        -(-worker.concurrency // capacity),
+        runner=worker.runner,
+        capacity=capacity,
         spawner_pid=pid,
         control=control,
         max_jobs=options.max_tasks_per_child or conf.worker_max_tasks_per_child,

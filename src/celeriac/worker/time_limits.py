@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celeriac.worker")
 
+#: Seconds after the hard limit, when the process of a task that is still there is killed with all that runs in it.
+PATIENCE = 1.0
+
 
 class TimeLimits:
     """The clocks of tasks that have limits.
@@ -48,10 +51,16 @@ class TimeLimits:
     def _on_soft_limit(self, entry: Entry) -> None:
         logger.warning("Soft time limit (%ss) exceeded for %s[%s]", entry.job.soft_limit, entry.name, entry.task_id)
         if entry.slot is not None:
-            self._pool.interrupt(entry.slot, signal.SIGUSR1)
+            self._pool.exceed(entry.slot, entry.seq)
 
     def _on_hard_limit(self, entry: Entry) -> None:
         logger.error("Hard time limit (%ss) exceeded for %s[%s]", entry.job.hard_limit, entry.name, entry.task_id)
         if entry.slot is not None:
             entry.timed_out = True
+            self._pool.terminate(entry.slot, entry.seq)
+            # A coroutine may suppress its cancellation, or keep its event loop from delivering it.
+            self._timers[entry.seq].append(self._loop.call_later(PATIENCE, self._kill, entry))
+
+    def _kill(self, entry: Entry) -> None:
+        if entry.slot is not None:
             self._pool.interrupt(entry.slot, signal.SIGKILL)

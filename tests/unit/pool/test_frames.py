@@ -39,7 +39,7 @@ def test_the_end_of_the_socket_is_an_error() -> None:
     frames = FrameSocket(theirs)
     ours.sendall(encode_frame(1))
     ours.close()
-    assert frames.receive() == 1
+    assert frames.receive_many() == [1]
     with pytest.raises(EOFError):
-        frames.receive()
+        frames.receive_many()
     theirs.close()

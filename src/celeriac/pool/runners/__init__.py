@@ -1,0 +1,1 @@
+"""How the jobs of one child run: one after the other, in threads, as coroutines."""
