@@ -5,10 +5,12 @@ Nothing is configured on import; a worker (or beat) calls `setup_logging` once.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
-from typing import IO, TYPE_CHECKING
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Final
 
 from celeriac import signals
 from celeriac.current import get_current_request, get_current_task
@@ -20,6 +22,8 @@ __all__ = ["get_logger", "get_task_logger", "setup_logging"]
 
 _COLORS = {"DEBUG": "\x1b[34m", "WARNING": "\x1b[33m", "ERROR": "\x1b[31m", "CRITICAL": "\x1b[35m"}
 _RESET = "\x1b[0m"
+#: The format that is no pattern: an object a line.
+JSON: Final = "json"
 
 base_logger = logging.getLogger("celeriac")
 task_logger = logging.getLogger("celeriac.task")
@@ -73,6 +77,40 @@ class TaskFormatter(ColorFormatter):
         return super().format(record)
 
 
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: what is always there, the task where one runs, and what ``extra=`` added."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, object] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="microseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "process": record.processName,
+            "pid": record.process,
+        }
+        task, request = get_current_task(), get_current_request()
+        if task is not None:
+            fields["task"] = task.name
+        if request is not None and request.id:
+            fields["task_id"] = request.id
+        if record.exc_info and record.exc_info[0] is not None:
+            fields["exc_type"] = record.exc_info[0].__name__
+            fields["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            fields["stack"] = self.formatStack(record.stack_info)
+        fields |= {name: value for name, value in record.__dict__.items() if name not in _RECORD and name not in fields}
+        return json.dumps(fields, default=repr, ensure_ascii=False)
+
+
+#: What every record has.
+_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+def _formatter(kind: type[ColorFormatter], fmt: str, datefmt: str | None, colorize: bool) -> logging.Formatter:
+    return JsonFormatter() if fmt == JSON else kind(fmt, datefmt, colorize)
+
+
 def setup_logging(
     app: AppLike,
     *,
@@ -104,17 +142,22 @@ def setup_logging(
             root.removeHandler(handler)
     if not root.handlers:
         root.addHandler(
-            _handler(logfile, ColorFormatter(conf.worker_log_format, conf.worker_log_datefmt, bool(colorize)))
+            _handler(
+                logfile,
+                _formatter(ColorFormatter, conf.worker_log_format, conf.worker_log_datefmt, bool(colorize)),
+            )
         )
     root.setLevel(level)
     signals.after_setup_logger.send(sender=None, logger=root, **arguments)
     for handler in list(task_logger.handlers):
         task_logger.removeHandler(handler)
-    formatter = TaskFormatter(conf.worker_task_log_format, conf.worker_task_log_datefmt, bool(colorize))
+    # Half a log in JSON is of no use.
+    task_format = JSON if conf.worker_log_format == JSON else conf.worker_task_log_format
+    formatter = _formatter(TaskFormatter, task_format, conf.worker_task_log_datefmt, bool(colorize))
     task_logger.addHandler(_handler(logfile, formatter))
     task_logger.setLevel(level)
     task_logger.propagate = False
-    arguments["format"] = conf.worker_task_log_format
+    arguments["format"] = task_format
     signals.after_setup_task_logger.send(sender=None, logger=task_logger, **arguments)
 
 

@@ -36,7 +36,6 @@ SETTINGS: Final = {
     "worker_cancel_long_running_tasks_on_connection_loss": "cancelling tasks when the connection is lost",
     "worker_consumer": "custom consumers",
     "worker_deduplicate_successful_tasks": "skipping redelivered tasks that have succeeded",
-    "worker_direct": "a queue of the worker's own",
     "worker_pool_restarts": "restarting the pool by remote control",
     "worker_state_db": "keeping revoked tasks",
     "worker_timer": "custom timers",

@@ -266,3 +266,24 @@ def test_multi_starts_restarts_and_stops_nodes(shop: Shop) -> None:
         assert [read_pid(path) for path in pids] == [None, None]
     finally:
         shop.run("multi", "kill", "2", *files)
+
+
+def test_lines_of_worker_and_tasks_are_json_where_that_is_asked_for(shop: Shop) -> None:
+    with shop.worker("-A", "shop", "worker", "-l", "INFO", "-c", "1", "--log-format", "json"):
+        shop.wait_for("ready.")
+        for name, arguments in (("add", "[1, 2]"), ("fail", "[]")):
+            shop.run("-A", "shop", "call", f"shop.{name}", "-a", arguments)
+        shop.wait_for("sold out")
+    lines = [json.loads(line) for line in (shop.directory / "worker.log").read_text().splitlines() if line.startswith("{")]
+    succeeded = next(line for line in lines if "succeeded" in line["message"])
+    failed = next(line for line in lines if "raised unexpected" in line["message"])
+    assert (succeeded["level"], failed["level"]) == ("INFO", "ERROR")
+    assert "ValueError: sold out" in failed.get("exception", "") + failed["message"]
+
+
+def test_worker_direct_consumes_a_queue_of_its_own(shop: Shop) -> None:
+    with shop.worker("-A", "shop", "worker", "-l", "INFO", "-c", "1", "-n", "w1@here", "--", "worker.direct=true"):
+        shop.wait_for("ready.")
+        assert ".> w1@here.dq2      exchange=C.dq2(direct) key=w1@here" in (shop.directory / "worker.log").read_text()
+        task_id = shop.run("-A", "shop", "call", "shop.add", "-a", "[1, 2]", "--queue", "w1@here.dq2").strip()
+        assert shop.run("-A", "shop", "result", task_id, "--timeout", str(PATIENCE)) == "3\n"

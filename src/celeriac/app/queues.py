@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.topology import Exchange, Queue
 from celeriac.exceptions import ImproperlyConfigured, QueueNotFound
+from celeriac.utils.nodenames import WORKER_DIRECT_EXCHANGE, worker_direct_queue
 
 if TYPE_CHECKING:
     from celeriac.config import Settings
@@ -181,3 +182,14 @@ def _options(name: str, options: Any) -> Mapping[str, Any]:
     if not isinstance(options, Mapping):
         raise ImproperlyConfigured(f"task_queues[{name!r}] must be a mapping of options, got {options!r}")
     return options
+
+
+def worker_direct(hostname: str | Queue) -> Queue:
+    """The queue that only one worker consumes, where ``worker_direct`` is set: ``task.apply_async(queue=...)``.
+
+    Args:
+        hostname: Node name, as in ``w1@example.com``; a queue is returned as it is.
+    """
+    if isinstance(hostname, Queue):
+        return hostname
+    return Queue(worker_direct_queue(hostname), Exchange(WORKER_DIRECT_EXCHANGE), hostname)

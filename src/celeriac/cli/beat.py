@@ -11,7 +11,7 @@ import click
 from celeriac._version import __version__
 from celeriac.beat import Service
 from celeriac.beat.status import BeatStatus
-from celeriac.cli.daemon import Daemon, apply_settings, daemon_options
+from celeriac.cli.daemon import Daemon, apply_settings, daemon_options, log_format_option, set_log_format
 from celeriac.cli.find_app import import_tasks
 from celeriac.cli.options import LOG_LEVEL, command, option
 from celeriac.log import setup_logging
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         help="Least level to log: DEBUG, INFO, WARNING, ERROR, CRITICAL or FATAL.")  # fmt: skip
 @option("--http", "http_address", metavar="HOST:PORT",
         help="Answer /livez, /readyz and /metrics there. Default: beat_http_address.")  # fmt: skip
+@log_format_option()
 @option("-n", "--hostname", metavar="NAME", help="Name of the node in file names. Default: celerybeat@<host>.")
 @option("--enable-remote-control/--no-enable-remote-control", default=None, hidden=True)
 @daemon_options("beat", ("--detach",))
@@ -57,6 +58,7 @@ def beat(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> None
     state: State = ctx.obj
     app = state.app
     apply_settings(ctx, app, settings, "celery")
+    set_log_format(app, given.pop("log_format"))
     if given["enable_remote_control"] or (
         given["enable_remote_control"] is None and app.conf.beat_enable_remote_control
     ):

@@ -11,6 +11,8 @@ import click
 from celeriac.cli.errors import EX_CANTCREAT, EX_OK
 from celeriac.cli.options import option
 from celeriac.cli.state import DETACHED_VARIABLE
+from celeriac.config.options import OPTIONS
+from celeriac.log import JSON
 from celeriac.platform.daemon import check_writable, detach, parse_umask
 from celeriac.platform.pidfile import PidfileHeld, pidfile
 from celeriac.platform.privileges import check_privileges, drop_privileges
@@ -53,6 +55,22 @@ def daemon_options(command: str, detach_flags: tuple[str, ...] = ("-D", "--detac
         return function
 
     return decorate
+
+
+def log_format_option(**kwargs: Any) -> Callable[[F], F]:
+    """Decorator: ``--log-format``."""
+    return option(
+        "--log-format", type=click.Choice(["text", JSON]), **kwargs,
+        help="How to log: text, or an object of JSON for each line. Default: worker_log_format.",
+    )  # fmt: skip
+
+
+def set_log_format(app: Celery, wanted: str | None) -> None:
+    """Take ``--log-format``, which wins over the settings."""
+    if wanted == JSON:
+        app.conf.worker_log_format = JSON
+    elif wanted is not None and app.conf.worker_log_format == JSON:
+        app.conf.worker_log_format = OPTIONS["worker_log_format"].default
 
 
 def apply_settings(ctx: click.Context, app: Celery, settings: tuple[str, ...], namespace: str) -> None:

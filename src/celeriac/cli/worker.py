@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from celeriac import unbuilt
-from celeriac.cli.daemon import Daemon, apply_settings, daemon_options
+from celeriac.cli.daemon import Daemon, apply_settings, daemon_options, log_format_option, set_log_format
 from celeriac.cli.options import COMMA_SEPARATED_LIST, LOG_LEVEL, ParamType, command, option
 from celeriac.signals import worker_ready, worker_shutdown
 from celeriac.utils.nodenames import default_nodename, host_format
@@ -92,6 +92,7 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 )
 @option("-l", "--loglevel", type=LOG_LEVEL, default="WARNING", show_default=True, metavar="LEVEL", section=WORK,
         help="Least level to log: DEBUG, INFO, WARNING, ERROR, CRITICAL or FATAL.")  # fmt: skip
+@log_format_option(section=WORK)
 @option("-n", "--hostname", metavar="NAME", section=WORK,
         help="Name of the node: name, or name@%h. Default: celery@<host>.")  # fmt: skip
 @option("-I", "--include", type=COMMA_SEPARATED_LIST, metavar="MODULES", section=WORK,
@@ -150,6 +151,7 @@ def worker(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> No
     state: State = ctx.obj
     app = state.app
     apply_settings(ctx, app, settings, "worker")
+    set_log_format(app, given.pop("log_format"))
     node = given["hostname"] = host_format(default_nodename(given["hostname"]))
     daemon = Daemon("worker", node, app, given)
     if daemon.is_to_detach:

@@ -321,7 +321,7 @@ GROUPS: Final[tuple[Group, ...]] = (
         _o("worker_log_datefmt", "string", None, "CELERYD_LOG_DATEFMT",
            "strftime format of dates in log lines."),
         _o("worker_log_format", "string", f"{_LOG} %(message)s", "CELERYD_LOG_FORMAT",
-           "Format of log lines."),
+           "Format of log lines; `json` logs an object a line, lines of tasks too."),
         _o("worker_lost_wait", "float", 10.0, "CELERYD_WORKER_LOST_WAIT",
            "Seconds to wait for the outcome of a child that died before WorkerLostError.", minimum=0),
         _o("worker_max_memory_per_child", "int", None, "CELERYD_MAX_MEMORY_PER_CHILD",

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac import signals, unbuilt
 from celeriac._version import __version__
 from celeriac.app.builtins import BUILT_IN
+from celeriac.app.queues import worker_direct
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.log import setup_logging
 from celeriac.pool.spawner import fork_spawner
@@ -162,7 +163,7 @@ class Worker:
         self._prepare()
         signals.celeryd_init.send(sender=self.hostname, instance=self, conf=self.app.conf, options=self.options)
         self._import_tasks()
-        queues = self._select_queues()
+        self._select_queues()
         setup_logging(
             self.app,
             loglevel=self.options.loglevel,
@@ -170,6 +171,8 @@ class Worker:
             colorize=False if self.options.no_color else None,
         )
         signals.celeryd_after_setup.send(sender=self.hostname, instance=self, conf=self.app.conf)
+        # Receivers of that signal may have added some.
+        queues = self._queues()
         self._say_hello(queues)
         self._check_limits()
         warn_of_unsupported(self.app.conf, self.app.tasks.values())
@@ -203,12 +206,16 @@ class Worker:
         except Exception as exc:
             raise ImproperlyConfigured(f"Importing task modules failed: {type(exc).__name__}: {exc}") from exc
 
-    def _select_queues(self) -> list[Any]:
+    def _select_queues(self) -> None:
         known = self.app.queues
         known.select(self.options.queues)
         if self.options.exclude_queues:
             known.deselect(self.options.exclude_queues)
-        queues = list(known.consume_from.values())
+        if self.app.conf.worker_direct:
+            known.select_add(worker_direct(self.hostname))
+
+    def _queues(self) -> list[Any]:
+        queues = list(self.app.queues.consume_from.values())
         if not queues:
             raise ImproperlyConfigured(
                 "there is no queue to consume: -X excludes every queue that -Q and task_queues name"
