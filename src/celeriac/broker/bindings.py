@@ -128,17 +128,19 @@ def priority_of(message: Message) -> int:
     return int(value) if isinstance(value, int | float) else 0
 
 
-def check_size(message: Message, limit: int) -> None:
-    """Refuse a body that is larger than clients may publish.
+def check_sizes(publications: Iterable[Publication], limit: int) -> None:
+    """Refuse bodies that are larger than clients may publish.
 
     Raises:
-        ImproperlyConfigured: It is.
+        ImproperlyConfigured: One is.
     """
-    if len(message.body) > limit:
-        raise ImproperlyConfigured(
-            f"the message body has {len(message.body):,} bytes and may have {limit:,}: pass a reference to "
-            f"the data instead of the data, or raise max_body_size"
-        )
+    for publication in publications:
+        size = len(publication.message.body)
+        if size > limit:
+            raise ImproperlyConfigured(
+                f"the message body has {size:,} bytes and may have {limit:,}: pass a reference to "
+                f"the data instead of the data, or raise max_body_size"
+            )
 
 
 def _seconds(milliseconds: Any) -> float | None:

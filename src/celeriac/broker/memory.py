@@ -20,7 +20,7 @@ from celeriac.broker.bindings import (
     Lifetime,
     binding_rows,
     check_queue,
-    check_size,
+    check_sizes,
     priority_of,
     route,
 )
@@ -113,9 +113,11 @@ class MemoryStore:
         for row in binding_rows(queue):
             self.bindings.setdefault(row.exchange, {})[row] = None
 
-    def add(self, publication: Publication) -> None:
+    def add(self, publication: Publication) -> list[str]:
+        """Add a message to the queues it goes to; returns their names."""
         destination, message = publication.destination, publication.message
-        for name in route(publication, lambda exchange: self.bindings.get(exchange, ()), "memory"):
+        names = route(publication, lambda exchange: self.bindings.get(exchange, ()), "memory")
+        for name in names:
             state, now = self.queue(name), self.clock()
             ttl = state.lifetime.message_ttl
             entry = _Entry(
@@ -131,6 +133,7 @@ class MemoryStore:
                 heapq.heappush(state.delayed, (publication.not_before, entry.id, entry))
             else:
                 state.push(entry)
+        return names
 
     def ring(self, names: Iterable[str]) -> None:
         """Wake every session that takes from one of the queues."""
@@ -238,7 +241,8 @@ class MemorySession:
         # True from `wake`, False from news. SimpleQueue.put is reentrant, as signal handlers need it;
         # Condition.notify is not.
         self._bell: SimpleQueue[bool] = SimpleQueue()
-        self._declared: set[Queue] = set()
+        # By identity, because comparing queues costs more than declaring them: the value keeps the identity taken.
+        self._declared: dict[int, Queue] = {}
         self._turn = 0
         self._swept_at = -math.inf
         self._closed = False
@@ -246,24 +250,24 @@ class MemorySession:
     def declare(self, queues: Sequence[Queue]) -> None:
         self._check_open()
         for queue in queues:
-            if queue not in self._declared and not queue.no_declare:
+            if id(queue) not in self._declared and not queue.no_declare:
                 lifetime = check_queue(queue, "memory")
                 with self._store.lock:
                     self._store.declare(queue, lifetime)
-            self._declared.add(queue)
+            self._declared[id(queue)] = queue
 
     def publish_many(self, items: Sequence[Publication], *, timeout: float | None = None) -> None:
         self._check_open()
+        check_sizes(items, self._options.max_body_size)
         for item in items:
-            check_size(item.message, self._options.max_body_size)
-            if item.destination.queue is not None and item.destination.queue not in self._declared:
-                self.declare([item.destination.queue])
-        with self._store.lock:
+            queue = item.destination.queue
+            if queue is not None and id(queue) not in self._declared:
+                self.declare([queue])
+        store, reached = self._store, set[str]()
+        with store.lock:
             for item in items:
-                self._store.add(item)
-            # A named exchange may reach any queue: then everybody looks.
-            named = any(item.destination.exchange for item in items)
-            self._store.ring(self._store.queues if named else {item.destination.routing_key for item in items})
+                reached.update(store.add(item))
+            store.ring(reached)
 
     def consume(self, queues: Sequence[Queue]) -> None:
         self.declare(queues)

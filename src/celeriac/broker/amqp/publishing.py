@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 from celeriac.broker.amqp import delay
 from celeriac.broker.amqp.declaring import declarations_of, refused_declaration
 from celeriac.broker.amqp.envelope import has_deaths, properties_of, without_deaths
-from celeriac.broker.bindings import check_size
+from celeriac.broker.bindings import check_sizes
 from celeriac.drivers.amqp import AMQPError, ChannelClosed, Declarations, OperationTimeout
 from celeriac.drivers.amqp import EncodeError as WireEncodeError
 from celeriac.drivers.amqp.faults import as_operational
@@ -149,7 +149,7 @@ class Publishing:
     def _outgoing(self, item: Publication, deadline: float) -> OutgoingMessage:
         message, destination = item.message, item.destination
         if len(message.body) > self._settings.max_body_size:
-            check_size(message, self._settings.max_body_size)
+            check_sizes((item,), self._settings.max_body_size)
         queue = destination.queue
         if queue is not None and id(queue) not in self._declared:
             self.declare((queue,), deadline)

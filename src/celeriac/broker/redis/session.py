@@ -12,7 +12,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.base import MAX_NOTICES, next_session_id
-from celeriac.broker.bindings import check_size
+from celeriac.broker.bindings import check_sizes
 from celeriac.broker.redis import scripts
 from celeriac.broker.redis.client import Client
 from celeriac.broker.redis.consuming import (
@@ -183,8 +183,7 @@ class RedisSession:
         self._quiet = False
         deadline = time.monotonic() + (self._settings.publish_timeout if timeout is None else timeout)
         items = items if isinstance(items, list) else list(items)
-        for item in items:
-            check_size(item.message, self._settings.max_body_size)
+        check_sizes(items, self._settings.max_body_size)
         position = 0
         while position < len(items):
             outbox = Outbox()

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from celeriac.broker.base import MAX_NOTICES, BrokerOptions, next_session_id
-from celeriac.broker.bindings import check_size
+from celeriac.broker.bindings import check_sizes
 from celeriac.broker.sql.envelope import to_dead_letter, to_delivery, to_row
 from celeriac.broker.sql.topology import Topology
 from celeriac.exceptions import OperationalError, PublishTimeout, SessionClosed, SessionLost
@@ -63,8 +63,7 @@ class SQLSession:
     def publish_many(self, items: Sequence[Publication], *, timeout: float | None = None) -> None:
         self._check_open()
         seconds = self._options.publish_timeout if timeout is None else timeout
-        for item in items:
-            check_size(item.message, self._options.max_body_size)
+        check_sizes(items, self._options.max_body_size)
         try:
             with self._store.within(seconds):
                 rows = self._topology.rows_of(items)
