@@ -203,8 +203,5 @@ def _indexes(chord: KeptChord, tally: Tally, shape: Shape) -> list[int]:
     if tally.state == COMPLETE:
         return list(range(tally.size))
     return sorted(
-        index
-        for block, bits in chord.counted(shape).items()
-        for position, index in enumerate(shape.indexes(block))
-        if bits >> position & 1
+        index for block, bits in chord.counted(shape).items() for bit, index in shape.parts(block).items() if bits & bit
     )

@@ -11,16 +11,17 @@ from urllib.parse import quote
 from celeriac.backend.keys import CHORD_PREFIX
 from celeriac.utils.dataclass import dataclass
 
-#: Parts in a block.
+#: Parts in a block, and neighbours among them.
 BLOCK: Final = 64
+_RUN: Final = 8
 
 
 @dataclass(frozen=True)
 class Shape:
     """How the parts of a chord are shared out among blocks.
 
-    Parts that run at the same time have neighbouring indexes: these are in different blocks, so that those who count
-    them do not meet.
+    Parts that end at the same time have neighbouring indexes. A few neighbours are in one block, so that a worker that
+    records several at once changes few blocks; those that come after are in another one, so that workers seldom meet.
 
     Attributes:
         size: Parts the chord was opened with.
@@ -35,16 +36,19 @@ class Shape:
 
     def place(self, index: int) -> tuple[int, int]:
         """The block of a part, and its bit there."""
-        bit, block = divmod(index, self.blocks)
-        return block, 1 << bit
+        run, neighbour = divmod(index, _RUN)
+        round_, block = divmod(run, self.blocks)
+        return block, 1 << round_ * _RUN + neighbour
 
     def whole(self, block: int) -> int:
         """All bits of a block."""
-        return (1 << len(self.indexes(block))) - 1
+        return sum(self.parts(block))
 
-    def indexes(self, block: int) -> range:
-        """The parts of a block, in the order of their bits."""
-        return range(block, self.size, self.blocks)
+    def parts(self, block: int) -> dict[int, int]:
+        """The parts of a block by their bits."""
+        starts = range(block * _RUN, self.size, self.blocks * _RUN)
+        indexes = (index for start in starts for index in range(start, min(start + _RUN, self.size)))
+        return {self.place(index)[1]: index for index in indexes}
 
 
 class ChordKeys:

@@ -175,6 +175,20 @@ class ChordContract:
         until(lambda: backend.load_graph(graph) is None, "the graph expires")
         backend.close()
 
+    def test_chords_go_with_time(self, subject: BackendUnderTest) -> None:
+        settings = {**subject.options.get("settings", {}), "result_chord_expires": 1.0}
+        backend, chord = subject.backend(settings=settings), new_id()
+        backend.open_chord(chord, 2)
+        backend.add_chord_parts(chord, parts_of(0), None, lease=LONG)
+
+        def is_gone() -> bool:
+            backend.sweep()
+            return backend.load_chord(chord) is None
+
+        until(is_gone, "the chord expires")
+        assert backend.add_chord_parts(chord, parts_of(1), b"body", lease=LONG) is RECORDED
+        backend.close()
+
     def test_of_many_at_once_one_completes_it(self, subject: BackendUnderTest) -> None:
         count, threads = 40, 4
         chord, start = new_id(), threading.Barrier(threads)

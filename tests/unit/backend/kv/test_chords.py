@@ -230,12 +230,14 @@ def test_a_count_that_is_outrun_for_ever_is_an_error(
         add(backend, part(0))
 
 
-def test_neighbours_are_in_different_blocks() -> None:
+def test_parts_are_shared_out_among_blocks() -> None:
     shape = Shape(10 * BLOCK)
-    assert len({shape.place(index)[0] for index in range(shape.blocks)}) == shape.blocks == 10
-    for size in (1, BLOCK, BLOCK + 1, 1000):
+    assert len({shape.place(index)[0] for index in range(8)}) == 1
+    assert len({shape.place(index)[0] for index in range(80)}) == shape.blocks == 10
+    for size in (1, 7, BLOCK, BLOCK + 1, 1000, 1003):
         shape = Shape(size)
         places = [shape.place(index) for index in range(size)]
         assert len(set(places)) == size
+        assert max(bit for _, bit in places) < 1 << BLOCK
         for block in range(shape.blocks):
             assert sum(bit for number, bit in places if number == block) == shape.whole(block)
