@@ -274,7 +274,9 @@ def test_lines_of_worker_and_tasks_are_json_where_that_is_asked_for(shop: Shop) 
         for name, arguments in (("add", "[1, 2]"), ("fail", "[]")):
             shop.run("-A", "shop", "call", f"shop.{name}", "-a", arguments)
         shop.wait_for("sold out")
-    lines = [json.loads(line) for line in (shop.directory / "worker.log").read_text().splitlines() if line.startswith("{")]
+    lines = [
+        json.loads(line) for line in (shop.directory / "worker.log").read_text().splitlines() if line.startswith("{")
+    ]
     succeeded = next(line for line in lines if "succeeded" in line["message"])
     failed = next(line for line in lines if "raised unexpected" in line["message"])
     assert (succeeded["level"], failed["level"]) == ("INFO", "ERROR")
