@@ -10,6 +10,8 @@ import os
 import pickle
 import struct
 import sys
+import threading
+import time
 import traceback
 from datetime import datetime, timezone
 from typing import IO, Any
@@ -178,6 +180,45 @@ def describe(exc: BaseException) -> Failure:
     args = tuple(arg if isinstance(arg, PLAIN) else repr(arg) for arg in exc.args)
     bases = [base.__name__ for base in cls.__mro__]
     return Failure(cls.__qualname__, cls.__module__, args, str(exc), bases)
+
+
+heard: list[dict[str, Any]] = []
+
+
+def listen() -> None:
+    """Receive events from now on; `events_of` gives them."""
+    receiving = threading.Event()
+
+    def run() -> None:
+        with app.connection_for_read() as connection:
+            receiver = app.events.Receiver(connection, handlers={"*": heard.append})
+            receiver.capture(limit=None, timeout=None, wakeup=False)
+
+    threading.Thread(target=run, daemon=True).start()
+    deadline = time.monotonic() + PATIENCE
+    while not any(event["type"] == "probe-sent" for event in heard):
+        assert time.monotonic() < deadline, "no event came"
+        with app.events.default_dispatcher() as dispatcher:
+            dispatcher.send("probe-sent")
+        receiving.wait(0.1)
+
+
+def events_of(uuid: str) -> list[dict[str, Any]]:
+    """Events about a task, or of a worker, so far."""
+    return [dict(event) for event in heard if uuid in (event.get("uuid"), event.get("hostname"))]
+
+
+def picture() -> dict[str, Any]:
+    """What `State` makes of what was heard: states of tasks, and of workers."""
+    state = app.events.State()
+    for event in heard:
+        state.event(dict(event))
+    return {
+        "tasks": {
+            uuid: (task.name, task.state, task.worker and task.worker.hostname) for uuid, task in state.itertasks()
+        },
+        "alive": sorted(str(worker.hostname) for worker in state.alive_workers()),
+    }
 
 
 def ask_crontab(fields: list[str], last: datetime, now: datetime, zone: str) -> list[Any]:

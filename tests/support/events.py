@@ -19,20 +19,23 @@ class Listener:
 
     Attributes:
         events: What came, in order.
+        exchange: The exchange it listens to.
     """
 
     def __init__(self, app: Celery) -> None:
         self.events: list[dict[str, Any]] = []
         self._app = app
+        self._stop = threading.Event()
         self._connection = app.connection_for_read()
         # A machine that has much else to do may let events wait for longer than monitors want to.
         self._receiver = app.events.Receiver(self._connection, {"*": self.events.append}, queue_ttl=PATIENCE)
+        self.exchange = self._receiver.exchange
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         wait_until(self._probe, what="the listener receives")
 
     def _run(self) -> None:
-        self._receiver.capture(wakeup=False)
+        self._receiver.capture(wakeup=False, stop=self._stop)
 
     def _probe(self) -> bool:
         assert self._thread.is_alive(), "the listener has ended"
@@ -59,6 +62,7 @@ class Listener:
 
     def close(self) -> None:
         """Receive no more."""
-        self._receiver.should_stop = True
+        self._stop.set()
+        self._connection.session.wake()
         self._thread.join(PATIENCE)
         assert not self._thread.is_alive()

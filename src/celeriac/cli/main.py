@@ -50,6 +50,7 @@ COMMANDS = {
     "multi": Entry("celeriac.cli.multi:multi", "Start and stop several workers of this host.", "Run"),
     "beat": Entry("celeriac.cli.beat:beat", "Send periodic tasks when they are due.", "Run"),
     "schedule": Entry("celeriac.cli.schedule:schedule_", "Show and edit periodic tasks.", "Run"),
+    "events": Entry("celeriac.cli.events:events", "Watch workers and tasks.", "Run"),
     "call": Entry("celeriac.cli.admin:call", "Call a task by name and print its id.", "Tasks and results"),
     "result": Entry("celeriac.cli.admin:result", "Wait for the result of a task and print it.", "Tasks and results"),
     "list": Entry("celeriac.cli.admin:list_", "List tasks, queues or bindings.", "Queues"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -91,7 +92,6 @@ class EventReceiver:
         if accept is None:
             accept = {*conf.accept_content, conf.event_serializer}
         self.accept = self.app.serializers.accept_set(accept)
-        self.should_stop = False
 
     def process(self, type: str, event: dict[str, Any]) -> None:
         """Hand an event to its function.
@@ -104,22 +104,33 @@ class EventReceiver:
         if handler is not None:
             handler(event)
 
-    def capture(self, limit: int | None = None, timeout: float | None = None, wakeup: bool = True) -> None:
+    def capture(
+        self,
+        limit: int | None = None,
+        timeout: float | None = None,
+        wakeup: bool = True,
+        stop: threading.Event | None = None,
+    ) -> None:
         """Receive events, and hand them to their functions, until a limit is reached.
 
         Args:
             limit: Messages to receive; None is any number.
             timeout: Seconds to receive for; None is as long as it takes.
             wakeup: Ask all workers for a heartbeat first.
+            stop: Set by another thread, it ends the capture within a second.
 
         Raises:
             OperationalError: The connection broke.
         """
-        for _ in self.itercapture(limit, timeout, wakeup):
+        for _ in self.itercapture(limit, timeout, wakeup, stop):
             pass
 
     def itercapture(
-        self, limit: int | None = None, timeout: float | None = None, wakeup: bool = True
+        self,
+        limit: int | None = None,
+        timeout: float | None = None,
+        wakeup: bool = True,
+        stop: threading.Event | None = None,
     ) -> Iterator[list[dict[str, Any]]]:
         """As `capture`, and give the events of each message after they were handed over."""
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -128,18 +139,18 @@ class EventReceiver:
             session.consume([self.queue])
             if wakeup:
                 self.wakeup_workers()
-            yield from self._receive(session, limit, deadline)
+            yield from self._receive(session, limit, deadline, stop or threading.Event())
         finally:
             # The queue goes with its session, and another receiver of this connection gets one of its own.
             self.connection.close()
 
     def _receive(
-        self, session: BrokerSession, limit: int | None, deadline: float | None
+        self, session: BrokerSession, limit: int | None, deadline: float | None, stop: threading.Event
     ) -> Iterator[list[dict[str, Any]]]:
         count = 0
         interval = self.app.conf.broker_lease / 3
         beat = time.monotonic() + interval
-        while not self.should_stop:
+        while not stop.is_set():
             now = time.monotonic()
             if now >= beat:
                 session.heartbeat()

@@ -225,9 +225,28 @@ class Task:
     )  # fmt: skip
 
     name: str | None = None
-    received = sent = started = rejected = succeeded = failed = retried = revoked = None
-    args = kwargs = eta = expires = retries = result = exception = runtime = traceback = None
-    exchange = routing_key = client = root_id = parent_id = None
+    received: float | None = None
+    sent: float | None = None
+    started: float | None = None
+    rejected: float | None = None
+    succeeded: float | None = None
+    failed: float | None = None
+    retried: float | None = None
+    revoked: float | None = None
+    args: Any = None
+    kwargs: Any = None
+    eta: str | None = None
+    expires: str | None = None
+    retries: int | None = None
+    result: Any = None
+    exception: str | None = None
+    runtime: float | None = None
+    traceback: str | None = None
+    exchange: str | None = None
+    routing_key: str | None = None
+    client: str | None = None
+    root_id: str | None = None
+    parent_id: str | None = None
     worker: Worker | None = None
     timestamp: float | None = None
     state: str = states.PENDING
@@ -310,6 +329,13 @@ class Task:
 
     def _other(self, uuid: str | None) -> Task | None:
         return None if uuid is None or self.cluster_state is None else self.cluster_state.tasks.get(uuid)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "children": list(self.children)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.children = WeakSet(state["children"])
 
     def __repr__(self) -> str:
         return f"<Task: {self.name}({self.uuid}) {self.state} clock:{self.clock}>"

@@ -307,7 +307,8 @@ class State:
         Args:
             limit: How many; None is all.
         """
-        return islice(list(self.tasks.items()), limit)
+        with self._mutex:
+            return islice(list(self.tasks.items()), limit)
 
     def tasks_by_time(self, limit: int | None = None, reverse: bool = True) -> Iterator[tuple[str, AnyTask]]:
         """Pairs of id and task, newest first.
@@ -340,7 +341,9 @@ class State:
 
     def alive_workers(self) -> Iterator[AnyWorker]:
         """The workers that are alive."""
-        return (worker for worker in list(self.workers.values()) if worker.alive)
+        with self._mutex:
+            known = list(self.workers.values())
+        return (worker for worker in known if worker.alive)
 
     # -- freezing and clearing ----------------------------------------------------------------------------------
 

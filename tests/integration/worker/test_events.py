@@ -14,7 +14,7 @@ from tests.support.events import Listener
 from tests.support.worker import Workshop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.support.worker import RunningWorker
 
@@ -178,9 +178,7 @@ def test_without_the_option_only_the_worker_is_reported(workshop: Workshop, list
     assert listening.of(result.id) == []
 
 
-def test_without_heartbeats_a_worker_is_silent(
-    workshop: Workshop, listening: Listener, make_workshop: Callable[..., Workshop]
-) -> None:
+def test_without_heartbeats_a_worker_is_silent(workshop: Workshop, listening: Listener) -> None:
     workshop.start(without_heartbeat=True).stop()
     workshop.start().stop()
     listening.wait("worker-offline", hostname="w1@test")
