@@ -17,7 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.pool.child import child_main
-from celeriac.utils.process import die_with_parent, set_process_name
+from celeriac.utils.process import die_with_parent, release_free_memory, set_process_name
 
 if TYPE_CHECKING:
     from celeriac.current import AppLike
@@ -145,6 +145,7 @@ def fork_spawner(app: AppLike, hostname: str, options: dict[str, Any]) -> tuple[
     # What is there now stays for good: left out of collections, its pages stay shared with the children.
     gc.collect()
     gc.freeze()
+    release_free_memory()
     sys.stdout.flush()
     sys.stderr.flush()
     pid = os.fork()
