@@ -56,6 +56,19 @@ def make_workshop(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
         workshop.close()
 
 
+@pytest.fixture
+def store_urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
+    """A broker and a result store of the kind that the test gives as its parameter."""
+    if request.param == "file":
+        (tmp_path / "results").mkdir()
+        return request.getfixturevalue("redis_url"), f"file://{tmp_path}/results"
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path}/queue.db"
+        return url, url
+    url = request.getfixturevalue(f"{request.param}_url")
+    return url, f"db+{url}" if request.param == "postgresql" else url
+
+
 @pytest.fixture(params=KILLABLE)
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PrivateServer]:
     """A server of the test's own, running."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,6 +10,7 @@ from celeriac import chord
 from celeriac.worker.failpoints import PLACES
 from tests.support import PATIENCE, wait_until
 from tests.support.ledger import check_at_least_once, check_at_most_once, repeats
+from tests.support.leftovers import chords_due, messages_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,38 +63,35 @@ def test_early_tasks_never_run_twice_after_a_death_at_this_place(
     workshop = make_workshop(redis_url, result_backend=redis_url)
     ids = publish(workshop, "early", 30)
     crash(workshop, label, nth, tmp_path / "passes")
-    wait_until(lambda: held(workshop) == 0, what="nothing is left in the broker")
+    wait_until(lambda: messages_left(workshop) == 0, what="nothing is left in the broker")
     last = workshop.task("early").delay()
     last.get(timeout=PATIENCE)
     check_at_most_once(workshop.ledger, [*ids, last.id])
 
 
-def held(workshop: Workshop) -> int:
-    """Messages that wait or are claimed."""
-    session: Any = workshop.app.broker_for_read.connect()
-    try:
-        return int(workshop.depth() + session._client.command("HLEN", "unacked"))
-    finally:
-        session.close()
-
-
 @pytest.mark.parametrize("name", ["work", "early", "fail"])
 @pytest.mark.parametrize(
-    ("store", "label", "nth"),
+    ("store_urls", "label", "nth"),
     [
         *(pytest.param("redis", label, 1, marks=pytest.mark.chaos("sample")) for label in OF_CHORDS),
         *(pytest.param("redis", label, 2, marks=pytest.mark.chaos("full")) for label in OF_CHORDS),
         *(pytest.param("redis", label, 1, marks=pytest.mark.chaos("full")) for label in OF_TASKS),
         pytest.param("file", "counted", 1, marks=pytest.mark.chaos("sample")),
         pytest.param("file", "joined", 1, marks=pytest.mark.chaos("full")),
+        *(pytest.param("sqlite", label, 1, marks=pytest.mark.chaos("sample")) for label in OF_CHORDS),
+        *(pytest.param("postgresql", label, 1, marks=pytest.mark.chaos("full")) for label in OF_CHORDS),
     ],
+    indirect=["store_urls"],
 )
 def test_body_or_errback_of_a_chord_is_called_once_after_a_death_at_this_place(
-    redis_url: str, make_workshop: Callable[..., Workshop], tmp_path: Path, store: str, label: str, nth: int, name: str
+    store_urls: tuple[str, str],
+    make_workshop: Callable[..., Workshop],
+    tmp_path: Path,
+    label: str,
+    nth: int,
+    name: str,
 ) -> None:
-    results = tmp_path / "results"
-    results.mkdir()
-    workshop = make_workshop(redis_url, result_backend=redis_url if store == "redis" else f"file://{results}")
+    workshop = make_workshop(store_urls[0], result_backend=store_urls[1])
     result = None
     for _ in range(nth + 1):
         body = workshop.task("note").s().on_error(workshop.task("errback_published").s())
@@ -106,8 +103,8 @@ def test_body_or_errback_of_a_chord_is_called_once_after_a_death_at_this_place(
     survives = name != "early" or label in OF_CHORDS
     if survives:
         wait_until(lambda: ledger.count(what) >= nth + 1, what="every chord was concluded")
-    wait_until(lambda: held(workshop) == 0, what="nothing is left in the broker")
-    wait_until(lambda: open_chords(workshop, results) == 0, what="all are closed")
+    wait_until(lambda: messages_left(workshop) == 0, what="nothing is left in the broker")
+    wait_until(lambda: chords_due(workshop) == 0, what="all are closed")
     workshop.task("work").delay().get(timeout=PATIENCE)
     # What a dying worker had begun runs again, delivered anew; nothing is published twice.
     published = ledger.by_id(what, redelivered=False)
@@ -116,11 +113,3 @@ def test_body_or_errback_of_a_chord_is_called_once_after_a_death_at_this_place(
         assert len(ledger.by_id(what)) == nth + 1
     else:
         assert len(ledger.by_id("note")) + len(ledger.by_id("errback published")) <= nth + 1
-
-
-def open_chords(workshop: Workshop, results: Path) -> int:
-    """Chords that are complete and not yet concluded."""
-    backend: Any = workshop.app.backend
-    if backend.capabilities.name == "file":
-        return sum(len(json.loads(listed.read_bytes())) for listed in results.glob("celeriac-due-*"))
-    return int(backend._command("ZCARD", "celeriac-chords"))

@@ -57,6 +57,7 @@ def make_app(conf: dict[str, Any], ledger_path: str) -> Celery:
     _declare_deadly(app, ledger)
     _declare_observers(app, ledger)
     _declare_coroutines(app, ledger)
+    _declare_chords(app, ledger)
     # Its tasks are its own: the apps of other tests in this process would have them too, for as long as it lasts.
     shared.declarations.clear()
     shared.declarations.update(others)
@@ -242,6 +243,28 @@ def _die(how: str) -> None:
         raise MemoryError
     os.kill(os.getpid(), getattr(signal, how))
     time.sleep(30)
+
+
+def _declare_chords(app: Celery, ledger: Ledger) -> None:
+    """Tasks of chords. Their parts, of which there are many, have a ledger of their own."""
+    parts = Ledger(f"{ledger.path}.parts")
+
+    @app.task(name="part", bind=True, max_retries=1)
+    def part(self: Any, index: int, how: str = "returns") -> int:
+        parts.write("part", id=self.request.id)
+        if how == "fails":
+            raise ValueError(index)
+        if how == "retries" and not self.request.retries:
+            raise self.retry(countdown=0)
+        return index
+
+    @app.task(name="whole", bind=True)
+    def whole(self: Any, values: list[int]) -> None:
+        ledger.write("whole", id=self.request.id, values=values)
+
+    @app.task(name="broken")
+    def broken(task_id: str) -> None:
+        ledger.write("broken", id=task_id)
 
 
 def _declare_observers(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list of declarations
