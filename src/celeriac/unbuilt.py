@@ -46,7 +46,7 @@ SETTINGS: Final = {
 
 #: Commands that users of Celery know and that this version does not have.
 COMMANDS: Final = frozenset(
-    "control graph inspect status".split()  # noqa: SIM905
+    {"graph"}
 )
 
 #: Pools.

@@ -99,8 +99,10 @@ class Publishing:
         if id(queue) in self._declared and not again:
             return []
         lifetime = check_queue(queue, "redis")
-        # What comes from a fanout exchange waits in no list.
-        listed = not queue.all_bindings or any(bound.exchange.type != "fanout" for bound in queue.all_bindings)
+        # What comes from a fanout exchange waits in no list, and a transient queue goes with its consumer.
+        listed = not lifetime.transient and (
+            not queue.all_bindings or any(bound.exchange.type != "fanout" for bound in queue.all_bindings)
+        )
         if lifetime.message_ttl is not None and listed and id(queue) not in self._declared:
             logger.warning(
                 "Messages of queue %s wait for as long as it takes: Redis cannot expire one after its x-message-ttl of "

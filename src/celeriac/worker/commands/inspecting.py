@@ -42,6 +42,9 @@ def _pool(state: ControlState) -> dict[str, Any]:
     pool, conf = state.parts.pool, state.app.conf
     slots = pool.slots
     cls = type(pool)
+    counts = [slot.started_jobs for slot in slots]
+    total = sum(counts)
+    shares = [f"{100 * count / total:.2f}%" for count in counts] if total else []
     return {
         "implementation": f"{cls.__module__}:{cls.__name__}",
         "max-concurrency": sum(slot.capacity for slot in slots),
@@ -50,6 +53,10 @@ def _pool(state: ControlState) -> dict[str, Any]:
         "put-guarded-by-semaphore": False,
         "timeouts": [conf.task_soft_time_limit or 0, conf.task_time_limit or 0],
         "writes": {
+            "total": total,
+            "avg": f"{100 / len(slots):.2f}%" if total else "0.00",
+            "all": ", ".join(shares),
+            "raw": ", ".join(map(str, counts)) if total else "",
             "strategy": "fair",
             "inqueues": {"total": len(slots), "active": sum(bool(slot.assigned) for slot in slots)},
         },

@@ -39,7 +39,7 @@ class CommandInfo(NamedTuple):
     default_timeout: float
     help: str
     signature: str | None
-    args: Sequence[tuple[str, Callable[[str], Any]]] | None
+    args: tuple[tuple[str, Callable[[str], Any]], ...] | None
     variadic: str | None
 
 
@@ -55,6 +55,12 @@ def find(name: str) -> CommandInfo:
     """
     load_builtins()
     return COMMANDS[name]
+
+
+def known(kind: str) -> list[CommandInfo]:
+    """The commands of a type, by name."""
+    load_builtins()
+    return sorted({info for info in COMMANDS.values() if info.type == kind}, key=lambda info: info.name)
 
 
 def load_builtins() -> None:
@@ -159,8 +165,9 @@ def add(
     called = name or function.__name__
     doc = inspect.getdoc(function) or ""
     text = help or doc.partition("\n")[0]
+    declared = None if args is None else tuple(args)
     info = CommandInfo(
-        called, function, type, alias, visible, default_timeout, text, signature, args, variadic
+        called, function, type, alias, visible, default_timeout, text, signature, declared, variadic
     )  # fmt: skip
     for key in (called, alias):
         if key is not None and (replace or key not in COMMANDS):

@@ -53,7 +53,7 @@ def revoke_by_stamped_headers(
     stamps = revokes.stamps_of(headers)
     _keep(state, revokes.STAMPS, [revokes.pack_stamp(stamp) for stamp in stamps])
     running = state.parts.revoking.revoke_stamps(stamps)
-    named = ", ".join(f"{name}={value}" for name, value in stamps)
+    named = headers if isinstance(headers, dict) else ", ".join(headers)
     if not terminate:
         return {"ok": f"headers {named} flagged as revoked, but not terminated"}
     if not running:
