@@ -49,6 +49,16 @@ def send_value(kind: str, **options: Any) -> str:
     return send("echo", VALUES[kind], **options)
 
 
+def control(method: str, *args: Any, **options: Any) -> Any:
+    """Tell workers what to do; returns what they answer."""
+    return getattr(app.control, method)(*args, **options)
+
+
+def inspect(nodes: list[str], question: str, *args: Any) -> Any:
+    """Ask workers a question; returns their answers."""
+    return getattr(app.control.inspect(destination=nodes, timeout=PATIENCE), question)(*args)
+
+
 def outcome(task_id: str, timeout: float = PATIENCE) -> Outcome:
     """Await the end of a task."""
     result = app.AsyncResult(task_id)

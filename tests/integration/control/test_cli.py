@@ -87,7 +87,7 @@ def test_tasks_are_revoked_and_terminated(cli: Cli, shop: Workshop, request: pyt
     try:
         revoked = shop.task("work").delay()
         code, out, _ = cli("control", *ANSWERED, "revoke", revoked.id)
-        assert (code, out) == (0, f"->  {NODE}: OK\n        tasks {revoked.id} flagged as revoked\n")
+        assert (code, out) == (0, f"->  {NODE}: OK\n        tasks {{{revoked.id!r}}} flagged as revoked\n")
         code, out, _ = cli("control", *ANSWERED, "terminate", "SIGKILL", ended.id)
         assert (code, out) == (0, f"->  {NODE}: OK\n        terminate: {ended.id}\n")
         for result in (revoked, ended):

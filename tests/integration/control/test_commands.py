@@ -123,7 +123,7 @@ def test_a_waiting_task_is_revoked_at_once(shop: Workshop, request: pytest.Fixtu
         (waiting,) = wait_until(lambda: ask(shop, "reserved"), what="one waits")
         revoked = shop.app.AsyncResult(waiting["id"])
         replies = revoked.revoke(wait=True, timeout=PATIENCE)
-        assert {NODE: {"ok": f"tasks {revoked.id} flagged as revoked"}} in replies
+        assert {NODE: {"ok": f"tasks {{{revoked.id!r}}} flagged as revoked"}} in replies
         with pytest.raises(TaskRevokedError, match="revoked"):
             revoked.get(timeout=PATIENCE)
         assert revoked.state == "REVOKED"

@@ -41,7 +41,7 @@ def test_what_one_worker_was_told_the_next_one_knows(make_workshop: Callable[...
     # As a client of Celery does it: only the workers that are up hear of it.
     control = shop.app.control
     replies = control.broadcast("revoke", {"task_id": delayed.id}, reply=True, timeout=PATIENCE, limit=1)
-    assert replies == [{"w0@test": {"ok": f"tasks {delayed.id} flagged as revoked"}}]
+    assert replies == [{"w0@test": {"ok": f"tasks {{{delayed.id!r}}} flagged as revoked"}}]
     assert first.stop() == 0
     shop.start()
     with pytest.raises(TaskRevokedError, match="revoked"):

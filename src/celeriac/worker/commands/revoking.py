@@ -31,9 +31,14 @@ def revoke(
     running = state.parts.revoking.revoke_ids(ids)
     if not terminate:
         logger.info("Tasks flagged as revoked: %s", ", ".join(ids))
-        return {"ok": f"tasks {', '.join(ids)} flagged as revoked"}
+        return {"ok": f"tasks {_as_set(ids)} flagged as revoked"}
     ended = state.parts.revoking.terminate(running, number)
     return {"ok": f"terminate: {', '.join(ended) if ended else 'tasks unknown'}"}
+
+
+def _as_set(ids: Iterable[str]) -> str:
+    """Ids as Celery's workers write them."""
+    return f"{{{', '.join(repr(one) for one in sorted(set(ids)))}}}"
 
 
 def terminate(state: ControlState, signal: str | int, task_id: str | Iterable[str], **options: Any) -> dict[str, Any]:
