@@ -45,9 +45,7 @@ SETTINGS: Final = {
 }
 
 #: Commands that users of Celery know and that this version does not have.
-COMMANDS: Final = frozenset(
-    {"graph"}
-)
+COMMANDS: Final = frozenset({"graph"})
 
 #: Pools.
 POOLS: Final = ("custom", "eventlet", "gevent")
