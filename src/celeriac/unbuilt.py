@@ -20,7 +20,6 @@ APP_MEMBERS: Final = {
 
 #: Options of `app.Worker`, and what is missing.
 WORKER_OPTIONS: Final = {
-    "autoscale": "autoscaling",
     "beat": "the embedded scheduler",
     "pool_cls": "custom pools",
     "schedule_filename": "the embedded scheduler",
@@ -32,11 +31,9 @@ WORKER_OPTIONS: Final = {
 SETTINGS: Final = {
     "task_retry_on_worker_lost": "retrying a task whose process was lost",
     "worker_agent": "agents",
-    "worker_autoscaler": "autoscaling",
     "worker_cancel_long_running_tasks_on_connection_loss": "cancelling tasks when the connection is lost",
     "worker_consumer": "custom consumers",
     "worker_deduplicate_successful_tasks": "skipping redelivered tasks that have succeeded",
-    "worker_pool_restarts": "restarting the pool by remote control",
     "worker_state_db": "keeping revoked tasks",
     "worker_timer": "custom timers",
     "security_certificate": "signed messages",

@@ -9,9 +9,11 @@ import click
 from celeriac import unbuilt
 from celeriac.cli.daemon import Daemon, apply_settings, daemon_options, log_format_option, set_log_format
 from celeriac.cli.options import COMMA_SEPARATED_LIST, LOG_LEVEL, ParamType, command, option
+from celeriac.exceptions import ImproperlyConfigured
 from celeriac.signals import worker_ready, worker_shutdown
 from celeriac.utils.nodenames import default_nodename, host_format
 from celeriac.worker.assembly import POOLS, Worker, WorkerOptions
+from celeriac.worker.autoscale import parse_autoscale
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +40,18 @@ class Concurrency(ParamType):
         if number < 0:
             self.fail(f"{value!r} is negative", param, ctx)
         return number
+
+
+class Autoscale(ParamType):
+    """Most and least tasks at once."""
+
+    name = "max,min"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        try:
+            return parse_autoscale(value)
+        except ImproperlyConfigured as exc:
+            self.fail(str(exc), param, ctx)
 
 
 class Pool(ParamType):
@@ -102,6 +116,8 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
              "(in this process, one at a time). Default: worker_pool, which is prefork.")  # fmt: skip
 @option("-c", "--concurrency", type=Concurrency(), metavar="N|auto", section=WORK,
         help="Tasks at once. Default: worker_concurrency, or the number of CPUs.")  # fmt: skip
+@option("--autoscale", type=Autoscale(), metavar="MAX,MIN", section=WORK,
+        help="Grow to MAX tasks at once as tasks arrive, shrink to MIN when they do not.")  # fmt: skip
 @option("--prefetch-multiplier", type=click.IntRange(0), metavar="N", section=WORK,
         help="Messages to claim ahead for each task at once. Default: worker_prefetch_multiplier, and more while "
              "tasks are short.")  # fmt: skip
@@ -140,7 +156,6 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 @nothing_to_turn_off("--without-gossip", "gossip between workers")
 @nothing_to_turn_off("--without-mingle", "synchronisation between workers")
 @not_built("-S", "--statedb", what="the state file is")
-@not_built("--autoscale", what="autoscaling is")
 @click.argument("settings", nargs=-1, metavar="[-- SETTING=VALUE]...")
 @click.pass_context
 def worker(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> None:

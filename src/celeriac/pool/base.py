@@ -70,6 +70,10 @@ class PoolListener(Protocol):
         """
         ...
 
+    def on_slot_removed(self, slot: Slot) -> None:
+        """A slot is gone for good; it had no jobs any more."""
+        ...
+
     def on_pool_failed(self, reason: str) -> None:
         """The pool cannot go on."""
         ...
@@ -87,6 +91,27 @@ class Pool(Protocol):
 
     @property
     def slots(self) -> Sequence[Slot]: ...
+
+    @property
+    def size(self) -> int:
+        """Jobs at once that it is to run."""
+        ...
+
+    def resize(self, size: int) -> None:
+        """Have it run another number of jobs at once, at least one; what runs goes on to its end.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        ...
+
+    def restart(self) -> None:
+        """Replace every process by a new one, as soon as that is ready; what runs goes on to its end.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        ...
 
     async def start(self, listener: PoolListener) -> None:
         """Bring the slots up; returns when they have been asked for, not when they are ready."""

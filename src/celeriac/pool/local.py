@@ -41,6 +41,7 @@ class LocalPool:
 
     name = "solo"
     ends_single_jobs = False
+    size = 1
 
     def __init__(self, app: AppLike, hostname: str) -> None:
         self._app = app
@@ -154,6 +155,13 @@ class LocalPool:
 
     def interrupt(self, slot: Slot, number: int, reason: str | None = None) -> bool:
         return False
+
+    def resize(self, size: int) -> None:
+        if size != 1:
+            raise ValueError("the solo pool runs one task at a time, and cannot be resized: use another pool")
+
+    def restart(self) -> None:
+        raise ValueError("the solo pool runs tasks in the worker's own main thread, and cannot be restarted")
 
     def exceed(self, slot: Slot, seq: int) -> bool:
         """Raise the soft limit in the main thread, which runs the job; a signal is how to reach it."""

@@ -13,7 +13,7 @@ import select
 import signal
 import socket
 from collections import deque
-from itertools import islice
+from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from celeriac.pool.base import Slot
@@ -23,6 +23,7 @@ from celeriac.pool.inbox import PERMIT
 from celeriac.pool.runners.base import BEGUN, CANCEL, EVENTS, EXCEED, OUTCOMES, READY
 from celeriac.pool.spawner import EXITED, FAILED, REPORT, REQUEST, SPAWNED
 from celeriac.utils.dataclass import dataclass, field
+from celeriac.utils.process import is_stopped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _READ_SIZE = 256 * 1024
+#: Seconds between two looks at children that have jobs; one that is stopped at two of them is killed.
+_STOP_CHECK = 0.25
 #: Permits in one write to the pipe: PIPE_BUF, which POSIX says is written all or not at all.
 _PERMITS = select.PIPE_BUF // PERMIT.size
 #: Seconds before a child that could not start is tried again.
@@ -53,6 +56,9 @@ class ChildSlot(Slot):
         outgoing: Bytes that the socket did not take yet.
         withheld: Permits that the pipe did not take yet.
         kill_reason: Why we ended it.
+        successor: The slot that takes its place.
+        replaces: The slot whose place it takes, as soon as it is ready itself.
+        seen_stopped: Its process was stopped (SIGSTOP) when last looked at.
     """
 
     sock: socket.socket | None = None
@@ -63,6 +69,9 @@ class ChildSlot(Slot):
     outgoing: bytearray = field(default_factory=bytearray)
     withheld: deque[int] = field(default_factory=deque)
     kill_reason: str | None = None
+    successor: ChildSlot | None = None
+    replaces: ChildSlot | None = None
+    seen_stopped: bool = False
 
 
 class ProcessPool:
@@ -77,7 +86,6 @@ class ProcessPool:
         control: Socket to the spawner.
         max_jobs: Jobs after which a child is replaced; None is never.
         max_memory: Resident KiB after which a child is replaced; None is never.
-        ready_timeout: Seconds a new child may take to become ready.
     """
 
     def __init__(
@@ -93,7 +101,10 @@ class ProcessPool:
         max_memory: int | None = None,
     ) -> None:
         self.name = name
-        self._slots = [ChildSlot(index, capacity=capacity) for index in range(1, size + 1)]
+        self._capacity = capacity
+        self._shared = runner != "serial"
+        self._by_index = {index: ChildSlot(index, capacity=capacity) for index in range(1, size + 1)}
+        self._slots = list(self._by_index.values())
         # A child that can end one of its jobs and keep the others.
         self._steers = runner == "coroutines"
         self._spawner_pid = spawner_pid
@@ -107,10 +118,11 @@ class ProcessPool:
         self._listener: PoolListener
         self._loop: asyncio.AbstractEventLoop
         self._all_gone = asyncio.Event()
+        self._stop_timer: asyncio.TimerHandle | None = None
 
     @property
     def ends_single_jobs(self) -> bool:
-        return self._steers or self._slots[0].capacity == 1
+        return self._steers or not self._shared
 
     @property
     def slots(self) -> Sequence[Slot]:
@@ -128,12 +140,12 @@ class ProcessPool:
 
     def _spawn(self, slot: ChildSlot) -> None:
         """Ask the spawner for a child; it is usable at once, and ready when it says so."""
-        if self._stopping or self._orphaned:
+        if self._stopping or self._orphaned or slot.index not in self._by_index:
             return
         ours, theirs = socket.socketpair()
         permits_in, permits_out = os.pipe()
         try:
-            socket.send_fds(self._control, [REQUEST.pack(slot.index)], [theirs.fileno(), permits_in])
+            socket.send_fds(self._control, [REQUEST.pack(slot.index, slot.capacity)], [theirs.fileno(), permits_in])
         except OSError as exc:
             ours.close()
             os.close(permits_in)
@@ -168,7 +180,7 @@ class ProcessPool:
         while len(self._reports) >= REPORT.size:
             kind, index, pid, status = REPORT.unpack_from(self._reports)
             del self._reports[: REPORT.size]
-            self._on_report(kind, self._slots[index - 1], pid, status)
+            self._on_report(kind, self._by_index[index], pid, status)
 
     def _on_spawner_died(self) -> None:
         """Nobody reaps or replaces children any more: end them, account for their jobs, give up."""
@@ -215,16 +227,18 @@ class ProcessPool:
         begun = [seq for seq in slot.assigned if seq not in set(unbegun)]
         # Jobs begin in order, but among several at once nobody knows which of them have ended.
         running, finished = (begun[-1:], begun[:-1]) if slot.capacity == 1 else (begun, [])
-        retired = slot.retiring and status == 0
+        leaves = slot.retiring or slot.successor is not None
         self._release(slot)
         if begun or unbegun:
             self._listener.on_slot_lost(slot, running, finished, unbegun, reason)
             slot.assigned.clear()
-        if not (self._stopping or retired):
+        if not (self._stopping or (leaves and status == 0)):
             logger.error("Process 'ForkPoolWorker-%d' pid:%d exited with %r", slot.index, pid, reason)
         if self._stopping or self._orphaned:
             if not any(other.sock for other in self._slots):
                 self._all_gone.set()
+        elif leaves:
+            self._remove(slot)
         elif was_ready or os.waitstatus_to_exitcode(status) != EXIT_INIT_FAILED:
             self._spawn(slot)
         else:
@@ -244,10 +258,78 @@ class ProcessPool:
             os.close(slot.pidfd)
         slot.sock, slot.pidfd, slot.ready, slot.pid = None, -1, False, 0
 
+    # -- size ---------------------------------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        return self._capacity if self._shared else len(self._staying())
+
+    def resize(self, size: int) -> None:
+        size = max(1, size)
+        staying = self._staying()
+        if self._shared:
+            self._capacity = size
+            for slot in staying:
+                self._replace(slot)
+            return
+        for _ in range(size - len(staying)):
+            self._add()
+        # Those that idle, or have the least to do.
+        for slot in sorted(staying, key=lambda slot: len(slot.assigned))[: max(0, len(staying) - size)]:
+            self._leave(slot)
+
+    def restart(self) -> None:
+        for slot in self._staying():
+            self._replace(slot)
+
+    def _staying(self) -> list[ChildSlot]:
+        """Slots that nothing is about to take the place of."""
+        return [slot for slot in self._slots if not slot.retiring and slot.successor is None]
+
+    def _add(self) -> ChildSlot:
+        """One more child."""
+        index = next(index for index in count(1) if index not in self._by_index)
+        slot = self._by_index[index] = ChildSlot(index, capacity=self._capacity)
+        self._slots.append(slot)
+        self._spawn(slot)
+        return slot
+
+    def _replace(self, slot: ChildSlot) -> None:
+        """Have another child take the place of one, when it is ready to."""
+        slot.successor = self._add()
+        slot.successor.replaces = slot
+
+    def _leave(self, slot: ChildSlot) -> None:
+        """End a child, after the jobs it has, for good."""
+        if slot.sock is None:
+            self._remove(slot)
+        else:
+            self._retire(slot)
+
+    def _remove(self, slot: ChildSlot) -> None:
+        del self._by_index[slot.index]
+        self._slots.remove(slot)
+        if slot.successor is not None:
+            slot.successor.replaces = slot.replaces
+        elif slot.replaces is not None:
+            self._retire(slot.replaces)
+        self._listener.on_slot_removed(slot)
+
+    def _look_for_stopped(self) -> None:
+        """Kill children that were stopped with jobs: they would keep them, and their slot, until somebody notices."""
+        busy = [slot for slot in self._slots if slot.assigned and slot.pid]
+        for slot in busy:
+            stopped = is_stopped(slot.pid)
+            if stopped and slot.seen_stopped:
+                self.interrupt(slot, signal.SIGKILL, "stopped by a signal, and killed for that")
+            slot.seen_stopped = stopped
+        self._stop_timer = self._loop.call_later(_STOP_CHECK, self._look_for_stopped) if busy else None
+
     # -- jobs ---------------------------------------------------------------------------------------------------
 
     def _child(self, slot: Slot) -> ChildSlot:
-        return self._slots[slot.index - 1]
+        assert isinstance(slot, ChildSlot)  # noqa: S101 - the pool has no others
+        return slot
 
     def submit(self, slot: Slot, jobs: Sequence[Job]) -> None:
         child = self._child(slot)
@@ -258,14 +340,18 @@ class ProcessPool:
         self._write(child, encode_frame([job.pack() for job in jobs]))
         self._permit(child, [job.seq for job in jobs])
         if self._max_jobs and slot.started_jobs >= self._max_jobs:
+            if child.successor is None:
+                child.successor = self._add()
             self._retire(child)
+        if self._stop_timer is None:
+            self._stop_timer = self._loop.call_later(_STOP_CHECK, self._look_for_stopped)
 
     def room(self, slot: Slot) -> int | None:
         """Jobs the present process of a slot may still be given; None is any number."""
         return None if not self._max_jobs else max(0, self._max_jobs - slot.started_jobs)
 
     def _retire(self, slot: ChildSlot) -> None:
-        """End a child after the jobs it has; its successor starts when it is gone."""
+        """End a child after the jobs it has."""
         if slot.sock is not None and not slot.retiring:
             slot.retiring, slot.ready = True, False
             self._permit(slot, [0])
@@ -393,17 +479,21 @@ class ProcessPool:
         elif kind == READY:
             slot.ready = not slot.retiring
             slot.pid = value
+            if slot.replaces is not None:
+                # From now on no job is lost by its leaving.
+                self._retire(slot.replaces)
+                slot.replaces = None
             self._listener.on_slot_ready(slot)
 
     def _on_outcomes(self, slot: ChildSlot, outcomes: list[Any], rss: int) -> None:
         for outcome in outcomes:
             slot.assigned.pop(outcome[0], None)
-        if self._max_memory and rss > self._max_memory and not slot.retiring:
+        if self._max_memory and rss > self._max_memory and not slot.retiring and slot.successor is None:
             logger.warning(
                 "Child %d (pid %d) uses %d KiB, more than worker_max_memory_per_child=%d; it is replaced",
                 slot.index, slot.pid, rss, self._max_memory,
             )  # fmt: skip
-            self._retire(slot)
+            self._replace(slot)
         self._listener.on_outcomes(slot, outcomes)
 
     # -- ending -------------------------------------------------------------------------------------------------
@@ -437,6 +527,8 @@ class ProcessPool:
 
     async def stop(self, *, timeout: float | None) -> None:
         self._stopping = True
+        if self._stop_timer is not None:
+            self._stop_timer.cancel()
         for slot in self._slots:
             if slot.sock is not None:
                 self._retire(slot)

@@ -22,8 +22,8 @@ from celeriac.utils.process import die_with_parent, release_free_memory, set_pro
 if TYPE_CHECKING:
     from celeriac.current import AppLike
 
-#: Request: index of the child; its socket and its pipe of permits travel with it.
-REQUEST: Final = struct.Struct("!I")
+#: Request: index of the child, jobs it runs at once; its socket and its pipe of permits travel with it.
+REQUEST: Final = struct.Struct("!II")
 #: Report: kind, index, pid, wait status.
 REPORT: Final = struct.Struct("!cIIi")
 SPAWNED: Final = b"U"
@@ -79,21 +79,21 @@ class Spawner:
             return False
         if len(data) < REQUEST.size:
             return False
-        (index,) = REQUEST.unpack(data)
+        index, capacity = REQUEST.unpack(data)
         try:
             pid = os.fork()
         except OSError as exc:
             self._report(FAILED, index, 0, exc.errno or 0)
         else:
             if pid == 0:
-                self._become_child(index, fds)
+                self._become_child(index, capacity, fds)
             self._children[pid] = index
             self._report(SPAWNED, index, pid, 0)
         for fd in fds:
             os.close(fd)
         return True
 
-    def _become_child(self, index: int, fds: list[int]) -> None:
+    def _become_child(self, index: int, capacity: int, fds: list[int]) -> None:
         status = 1
         try:
             signal.set_wakeup_fd(-1)
@@ -104,7 +104,8 @@ class Spawner:
                 os._exit(1)
             self._control.close()
             sock = socket.socket(fileno=fds[0])
-            status = child_main(self._app, index, self._hostname, sock, fds[1], self._options)
+            options = {**self._options, "capacity": capacity}
+            status = child_main(self._app, index, self._hostname, sock, fds[1], options)
         finally:
             os._exit(status)
 

@@ -83,3 +83,11 @@ def _name_in_logs(name: str) -> None:
         return record
 
     logging.setLogRecordFactory(make_named)
+
+
+def is_stopped(pid: int) -> bool:
+    """A process was stopped by a signal (SIGSTOP, SIGTSTP); never seen where there is no ``/proc``."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split(None, 1)[0] == b"T"
+    except (OSError, IndexError):
+        return False

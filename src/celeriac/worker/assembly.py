@@ -19,6 +19,7 @@ from celeriac.log import setup_logging
 from celeriac.pool.spawner import fork_spawner
 from celeriac.utils.dataclass import dataclass
 from celeriac.utils.nodenames import default_nodename, host_format, node_format
+from celeriac.worker.autoscale import parse_autoscale
 from celeriac.worker.banner import render_banner
 from celeriac.worker.reporting import EventOptions
 from celeriac.worker.unsupported import warn_of_unsupported
@@ -47,6 +48,7 @@ class WorkerOptions:
     Attributes:
         hostname: Node name; ``%h`` and the like are expanded.
         concurrency: Tasks at once; None is ``worker_concurrency`` or the number of CPUs.
+        autoscale: Most and least tasks at once, as ``10,2`` or a pair: the pool grows and shrinks between them.
         pool: ``prefork``, ``threads``, ``asyncio`` or ``solo``.
         loglevel: Level, by number or name.
         logfile: Path; None is stderr.
@@ -69,6 +71,7 @@ class WorkerOptions:
 
     hostname: str | None = None
     concurrency: int | None = None
+    autoscale: Any = None
     pool: str | None = None
     loglevel: int | str = logging.WARNING
     logfile: str | None = None
@@ -102,6 +105,7 @@ class Worker:
         self.options = options or WorkerOptions()
         self.hostname = host_format(default_nodename(self.options.hostname))
         self.pool_name = self._choose_pool()
+        self.autoscale = None if not self.options.autoscale else parse_autoscale(self.options.autoscale)
         self.concurrency = self._choose_concurrency()
         self.coordinator: Coordinator | None = None
 
@@ -115,7 +119,11 @@ class Worker:
 
     def _choose_concurrency(self) -> int:
         if self.pool_name == "solo":
+            if self.autoscale is not None:
+                raise ImproperlyConfigured("the solo pool runs one task at a time: autoscale needs another pool")
             return 1
+        if self.autoscale is not None:
+            return max(1, self.autoscale[1])
         wanted: Any = self.options.concurrency or self.app.conf.worker_concurrency
         if wanted in (None, 0, "auto"):
             return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -252,7 +260,10 @@ class Worker:
         given = self.options.loglevel
         level = logging.getLevelName(given) if isinstance(given, int) else given.upper()
         names = [name for name in self.app.tasks if not name.startswith(BUILT_IN) or level == "DEBUG"]
-        pool = f"{self.concurrency} ({self.pool_name})"
+        size = str(self.concurrency)
+        if self.autoscale is not None:
+            size = f"{{min={self.autoscale[1]}, max={self.autoscale[0]}}}"
+        pool = f"{size} ({self.pool_name})"
         print(  # noqa: T201 - the banner goes to stdout
             render_banner(
                 hostname=self.hostname,

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from celeriac.message import Delivery
     from celeriac.pool.base import Pool, Slot
     from celeriac.typing import Headers
+    from celeriac.worker.autoscale import Autoscaler
     from celeriac.worker.broker_thread import BrokerThread
     from celeriac.worker.failures import FailureReporter
     from celeriac.worker.intake import Intake
@@ -77,6 +78,7 @@ class CoordinatorOptions:
         soft_shutdown_timeout: Seconds before a cold shutdown ends them.
         soft_shutdown_on_idle: Wait even when nothing runs.
         chord_interval: Seconds between two searches for chords that are complete but were not concluded; 0 is never.
+        make_autoscaler: Makes what resizes the pool, given it and a function that counts the tasks held; None: nothing.
     """
 
     hostname: str
@@ -87,6 +89,7 @@ class CoordinatorOptions:
     soft_shutdown_timeout: float = 0.0
     soft_shutdown_on_idle: bool = False
     chord_interval: float = 0.0
+    make_autoscaler: Callable[[Pool, Callable[[], int]], Autoscaler] | None = None
 
 
 class Coordinator:
@@ -158,6 +161,7 @@ class Coordinator:
         self._revoking: Revoking
         self._mailbox: WorkerMailbox | None = None
         self._time_limits: TimeLimits
+        self._autoscaler: Autoscaler | None = None
         self._stage_changed: asyncio.Event
         self._drained: asyncio.Event
         self.started = False
@@ -190,6 +194,9 @@ class Coordinator:
         await self._pool.start(self)
         self._broker.start()
         self.events.start(self._loop, lambda: sum(min(len(s.assigned), s.capacity) for s in self._pool.slots))
+        if self._options.make_autoscaler is not None:
+            self._autoscaler = self._options.make_autoscaler(self._pool, lambda: len(self._ledger) - len(self._holding))
+            self._autoscaler.start(self._loop)
         self._listen()
         self._reporter.watch_chords(self._options.chord_interval)
         if self._status is not None:
@@ -206,7 +213,7 @@ class Coordinator:
                 loop=self._loop, options=self._options, pool=self._pool, ledger=self._ledger,
                 dispatcher=self._dispatcher, holding=self._holding, intake=self._intake, estimates=self._estimates,
                 pace=self._pace, broker=self._broker, revoking=self._revoking, events=self.events,
-                request_stop=self.request_stop, replan=self._replan,
+                request_stop=self.request_stop, replan=self._replan, autoscaler=self._autoscaler,
             )  # fmt: skip
             self._mailbox = self._make_mailbox(parts, self._on_listening)
             self._mailbox.start()
@@ -249,6 +256,8 @@ class Coordinator:
 
     async def _shut_down(self) -> None:
         self._broker.quiesce()
+        if self._autoscaler is not None:
+            self._autoscaler.stop()
         self._dispatcher.paused = True
         self._release_unbegun()
         if self._stage is Stage.WARM:
@@ -390,6 +399,8 @@ class Coordinator:
             self._release_unbegun()
             return
         self._learn_of(deliveries, kept=len(self._ledger) - held)
+        if self._autoscaler is not None:
+            self._autoscaler.maybe_scale()
         self._dispatcher.pump()
         self._arm_holding()
         self._arm_rebalance()
@@ -462,6 +473,13 @@ class Coordinator:
 
     def on_slot_ready(self, slot: Slot) -> None:
         self._dispatcher.forget(slot)
+        self._adjust_prefetch()
+        self._dispatcher.pump()
+        self._broker.wake()
+
+    def on_slot_removed(self, slot: Slot) -> None:
+        self._dispatcher.remove(slot)
+        self._adjust_prefetch()
         self._dispatcher.pump()
 
     def on_pool_failed(self, reason: str) -> None:
@@ -612,7 +630,8 @@ class Coordinator:
 
     def _adjust_prefetch(self) -> None:
         """Tell the broker thread how many messages may be held."""
-        self._broker.limit = self._pace.limit(sum(slot.capacity for slot in self._pool.slots))
+        staying = sum(slot.capacity for slot in self._pool.slots if not slot.retiring)
+        self._broker.limit = self._pace.limit(max(1, staying))
 
     def _replan(self) -> None:
         """Look again at what waits, and at how much may be held."""

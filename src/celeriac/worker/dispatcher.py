@@ -8,14 +8,16 @@ begun, those are recalled.
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING
+
+from celeriac.pool.base import Slot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from celeriac.message import Delivery
-    from celeriac.pool.base import Pool, Slot
+    from celeriac.pool.base import Pool
     from celeriac.worker.ledger import Entry, Ledger
     from celeriac.worker.pace import Estimates
 
@@ -25,6 +27,10 @@ HORIZON = 0.010
 MAX_AHEAD = 128
 #: A job running this many seconds is worth a recall of what waits behind it.
 RECALL_AFTER = 0.010
+
+
+#: Stands for slots that are gone.
+_NOWHERE = Slot(0)
 
 
 class Dispatcher:
@@ -47,11 +53,11 @@ class Dispatcher:
         self._pool = pool
         self._acknowledge = acknowledge
         # Entries reserved for a slot until the broker has confirmed their early acknowledgement.
-        self._reserved: dict[Slot, dict[int, Entry]] = {slot: {} for slot in pool.slots}
+        self._reserved: defaultdict[Slot, dict[int, Entry]] = defaultdict(dict)
         self._ledger = ledger
         self._estimates = estimates
         self._ready: deque[Entry] = deque()
-        self._ahead: dict[Slot, float] = dict.fromkeys(pool.slots, 0.0)
+        self._ahead: defaultdict[Slot, float] = defaultdict(float)
         self._last_outcome: dict[Slot, float] = {}
         self.paused = False
 
@@ -97,6 +103,14 @@ class Dispatcher:
         """A slot lost its process: nothing is ahead of it."""
         self._ahead[slot] = 0.0
 
+    def remove(self, slot: Slot) -> None:
+        """A slot is gone for good; what the broker still confirms for it goes elsewhere."""
+        self._ahead.pop(slot, None)
+        self._last_outcome.pop(slot, None)
+        for entry in self._reserved.pop(slot, {}).values():
+            self._reserved[_NOWHERE][entry.seq] = entry
+            entry.slot = _NOWHERE
+
     def pump(self) -> None:
         """Send what can be sent."""
         if self.paused:
@@ -108,7 +122,7 @@ class Dispatcher:
                 return
             share = -(-len(ready) // len(hungry))
             sent = 0
-            for slot in sorted(hungry, key=self._ahead.__getitem__):
+            for slot in sorted(hungry, key=lambda slot: self._ahead[slot]):
                 sent += self._fill(slot, share)
             if not sent:
                 return

@@ -11,13 +11,15 @@ import gc
 import logging
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celeriac.events.publisher import EventPublisher
 from celeriac.exceptions import WorkerShutdown
 from celeriac.platform import signals as os_signals
 from celeriac.pool.local import LocalPool
 from celeriac.pool.process import ProcessPool
+from celeriac.utils.imports import symbol_by_name
+from celeriac.worker.autoscale import Autoscaler
 from celeriac.worker.broker_thread import BrokerThread, ConnectionPolicy
 from celeriac.worker.commands.panel import Panel
 from celeriac.worker.coordinator import Coordinator, CoordinatorOptions
@@ -99,6 +101,7 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
             soft_shutdown_timeout=conf.worker_soft_shutdown_timeout,
             soft_shutdown_on_idle=conf.worker_enable_soft_shutdown_on_idle,
             chord_interval=conf.broker_sweep_interval,
+            make_autoscaler=_autoscaler(worker),
         ),
         pool,
         Intake(
@@ -115,6 +118,16 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
         worker.announce_ready,
         functools.partial(_mailbox, worker) if conf.worker_enable_remote_control else None,
     )
+
+
+def _autoscaler(worker: Worker) -> Callable[[Pool, Callable[[], int]], Autoscaler] | None:
+    """Makes the autoscaler of a worker that has bounds."""
+    if worker.autoscale is None:
+        return None
+    high, low = worker.autoscale
+    conf = worker.app.conf
+    cls: Any = symbol_by_name(conf.worker_autoscaler) if conf.value_set_for("worker_autoscaler") else Autoscaler
+    return lambda pool, reserved: cls(pool, high, low, reserved=reserved)
 
 
 def _mailbox(worker: Worker, parts: WorkerParts, on_tried: Callable[[], None]) -> WorkerMailbox:

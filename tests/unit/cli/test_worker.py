@@ -114,7 +114,6 @@ def test_disable_prefetch_and_start_method_are_settings(cli: Cli, app: Celery) -
     "argv",
     [
         ["-S", "state"],
-        ["--autoscale", "3,1"],
         ["-P", "eventlet"],
     ],
 )

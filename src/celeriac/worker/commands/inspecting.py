@@ -32,6 +32,7 @@ def stats(state: ControlState, **_: Any) -> dict[str, Any]:
         "clock": str(state.app.clock.value),
         "uptime": int(time.monotonic() - state.started_at),
         "pool": _pool(state),
+        **({"autoscaler": scaler.info()} if (scaler := state.parts.autoscaler) is not None else {}),
         "broker": _broker(state),
         "prefetch_count": state.consumer.qos.value,
         "rusage": {name: getattr(usage, f"ru_{name}") for name in _USAGE},
@@ -47,7 +48,7 @@ def _pool(state: ControlState) -> dict[str, Any]:
     shares = [f"{100 * count / total:.2f}%" for count in counts] if total else []
     return {
         "implementation": f"{cls.__module__}:{cls.__name__}",
-        "max-concurrency": sum(slot.capacity for slot in slots),
+        "max-concurrency": pool.size,
         "processes": [slot.pid for slot in slots if slot.pid],
         "max-tasks-per-child": conf.worker_max_tasks_per_child or "N/A",
         "put-guarded-by-semaphore": False,

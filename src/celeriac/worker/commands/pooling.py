@@ -12,22 +12,44 @@ if TYPE_CHECKING:
 
 def pool_grow(state: ControlState, n: int = 1, **_: Any) -> dict[str, Any]:
     """Grow pool by n processes/threads."""
-    raise NotImplementedError("the size of a running pool cannot be changed in this version: restart with -c")
+    _resize(state, n)
+    return {"ok": "pool will grow"}
 
 
 def pool_shrink(state: ControlState, n: int = 1, **_: Any) -> dict[str, Any]:
     """Shrink pool by n processes/threads."""
-    raise NotImplementedError("the size of a running pool cannot be changed in this version: restart with -c")
+    _resize(state, -n)
+    return {"ok": "pool will shrink"}
+
+
+def _resize(state: ControlState, by: int) -> None:
+    pool = state.parts.pool
+    if state.parts.autoscaler is not None:
+        raise ValueError("the pool is autoscaled: change its bounds with the command autoscale")
+    if pool.size + by < 1:
+        raise ValueError(f"the pool runs {pool.size} task(s) at once, and cannot shrink by {-by}: one has to remain")
+    pool.resize(pool.size + by)
+    state.parts.replan()
 
 
 def pool_restart(state: ControlState, modules: Any = None, reload: bool = False, **_: Any) -> dict[str, Any]:
     """Restart execution pool."""
-    raise ValueError("Pool restarts not enabled")
+    if not state.app.conf.worker_pool_restarts:
+        raise ValueError("Pool restarts not enabled")
+    if modules or reload:
+        raise NotImplementedError(
+            "children are forked from a process that has imported the application: to run new code, restart the worker"
+        )
+    state.parts.pool.restart()
+    return {"ok": "reload started"}
 
 
 def autoscale(state: ControlState, max: int | None = None, min: int | None = None, **_: Any) -> dict[str, Any]:
     """Modify autoscale settings."""
-    raise ValueError("Autoscale not enabled")
+    if state.parts.autoscaler is None:
+        raise ValueError("Autoscale not enabled")
+    high, low = state.parts.autoscaler.update(max, min)
+    return {"ok": f"autoscale now max={high} min={low}"}
 
 
 COMMANDS: Final[tuple[tuple[Any, dict[str, Any]], ...]] = (

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from celeriac.broker.topology import Queue
     from celeriac.control.mailbox import Request
     from celeriac.pool.base import Pool
+    from celeriac.worker.autoscale import Autoscaler
     from celeriac.worker.broker_thread import BrokerThread
     from celeriac.worker.coordinator import CoordinatorOptions
     from celeriac.worker.dispatcher import Dispatcher
@@ -44,6 +45,7 @@ class WorkerParts:
         events: Tells those who listen to events.
         request_stop: Acts on the number of a signal.
         replan: Looks again at what waits, and at how much may be held.
+        autoscaler: What resizes the pool, if anything does.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -60,6 +62,7 @@ class WorkerParts:
     events: EventReporter
     request_stop: Callable[[int], None]
     replan: Callable[[], None]
+    autoscaler: Autoscaler | None = None
 
 
 class Qos:
