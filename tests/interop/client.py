@@ -153,6 +153,12 @@ def nested(first: str, second: str) -> list[Any]:
     return [each.apply_async().get(timeout=PATIENCE) for each in whole]
 
 
+def workflows(names: list[str], queue: str, key: str) -> dict[str, Any]:
+    """What some of the workflows of `tests.interop.workflows` come to in workers of a queue."""
+    found: dict[str, Any] = importlib.import_module("tests.interop.workflows").values(names, queue, key)
+    return found
+
+
 def name_of(task: str) -> str:
     """The full name of a task."""
     return task if "." in task else f"tests.interop.tasks.{task}"

@@ -52,7 +52,14 @@ def fleet(broker: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.
     """The processes that tests share: a worker and a client of each library, on one broker, results in Redis."""
     redis = request.getfixturevalue("redis_database")
     url = redis if broker == "redis" else request.getfixturevalue("amqp_url")
-    made = Fleet({"broker_url": url, "result_backend": redis, "result_extended": True}, tmp_path_factory.mktemp(broker))
+    conf = {
+        "broker_url": url,
+        "result_backend": redis,
+        "result_extended": True,
+        # As documented for fleets that are mixed: workers of Celery cannot read what is kept in the store.
+        "task_graph_inline_max": None,
+    }
+    made = Fleet(conf, tmp_path_factory.mktemp(broker))
     try:
         yield made
     finally:

@@ -236,3 +236,31 @@ def total(self: Any, values: Any) -> Any:
     """Add many values."""
     note("total", self.request)
     return sum(values)
+
+
+@app.task(bind=True)
+def noted(self: Any, value: Any, key: str) -> Any:
+    """A link that writes down what it got."""
+    note("noted", self.request, key=key, value=value)
+    return value
+
+
+@app.task(bind=True)
+def told(self: Any, task_id: str, *, key: str) -> None:
+    """A link for errors that writes down that it ran."""
+    note("noted", self.request, key=key, value="told")
+
+
+@app.task(bind=True)
+def stamps(self: Any, before: Any = None, key: str | None = None) -> Any:
+    """The stamps of the request, written down for a key."""
+    found = self.request.stamps
+    if key is not None:
+        note("noted", self.request, key=key, value=found)
+    return found
+
+
+@app.task(bind=True)
+def replaced(self: Any, by: Any) -> Any:
+    """Let another signature take its place."""
+    return self.replace(app.signature(by))

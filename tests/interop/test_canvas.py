@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.interop.fleet import CELERIAC, CELERY
 from tests.interop.talk import Sig
+from tests.interop.workflows import NOT_IN_CELERY, WORKFLOWS
 from tests.support import wait_until
+from tests.support.servers import unique
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -164,6 +166,25 @@ def test_chords_in_chains_and_chords(fleet: Fleet, sender: str) -> None:
     client = fleet.client(sender)
     assert client("nested", fleet.queue(CELERY), fleet.queue(CELERIAC)) == NESTED
     assert client("nested", fleet.queue(CELERIAC), fleet.queue(CELERY)) == NESTED
+
+
+@senders
+@pytest.mark.parametrize("place", [CELERY, CELERIAC, "both"])
+def test_workflows_of_all_kinds(fleet: Fleet, sender: str, place: str) -> None:
+    for library in (CELERY, CELERIAC):
+        fleet.worker(library)
+    queue = fleet.common_queue if place == "both" else fleet.queue(place)
+    names, key = [name for name in WORKFLOWS if place == CELERIAC or name not in NOT_IN_CELERY], unique()
+    assert fleet.client(sender)("workflows", names, queue, key) == {name: WORKFLOWS[name][1] for name in names}
+    wanted = {name: WORKFLOWS[name][2] for name in names}
+
+    def written() -> dict[str, list[Any]]:
+        records = fleet.ledger.records("noted")
+        return {name: [each["value"] for each in records if each["key"] == f"{key}/{name}"] for name in names}
+
+    total = sum(map(len, wanted.values()))
+    wait_until(lambda: sum(map(len, written().values())) >= total, what="all links and errbacks ran")
+    assert written() == wanted
 
 
 def test_chord_of_a_client_whose_store_cannot_count(
