@@ -43,7 +43,12 @@ class _Folding(type):
             if isinstance(only, Signature):
                 return type.__call__(cls, only)
             tasks = (only,) if isinstance(only, dict) else tuple(only)
-        return reduce(_joined, map(as_signature, tasks), type.__call__(cls))
+        steps = list(map(as_signature, tasks))
+        if all(step.subtask_type is None for step in steps):
+            # What joining one by one comes to, without copying the list as often.
+            app = next((step._app for step in steps if step._app is not None), None)
+            return cls.of([step.clone() for step in steps], app)  # type: ignore[attr-defined]
+        return reduce(_joined, steps, type.__call__(cls))
 
 
 @Signature.register_type("chain")

@@ -30,6 +30,11 @@ logger = logging.getLogger(__name__)
 
 #: Task of a reference.
 RESUME: Final = "celeriac.resume"
+#: What a block begins with.
+_PLAIN: Final = b"\0"
+_COMPRESSED: Final = b"\1"
+#: Bytes of a block from which on compressing it is worth the time.
+_COMPRESSED_FROM: Final = 4096
 #: What the last step of a block says about who waits for it. The reference says the same.
 _OF_LAST: Final = ("task_id", "group_id", "group_index", "chord", "ignore_result")
 #: Where the first step of a block goes, where the reference is to go too.
@@ -148,8 +153,9 @@ def _new_id() -> str:
 
 
 def _packed(serializer: Serializer, steps: Sequence[Any]) -> bytes:
-    """A block: the tasks of a workflow repeat each other, so that little is left of most of it."""
-    return compress(pack(serializer, steps), "zlib")[0]
+    """A block: the tasks of a workflow repeat each other, so that little is left of a large one."""
+    data = pack(serializer, steps)
+    return _COMPRESSED + compress(data, "zlib")[0] if len(data) > _COMPRESSED_FROM else _PLAIN + data
 
 
 def end_of(step: Any) -> Any:
@@ -193,8 +199,10 @@ def read(app: AppLike, graph_id: str) -> list[Any]:
             "the same result_backend, and task_graph_expires must be longer than a workflow takes; "
             "task_graph_inline_max=None lets messages carry it"
         )
-    content = decompress(data, "zlib")
-    steps: Iterable[Any] = app.serializers.unpack(content, app.accept_content)
+    content = data[1:]
+    steps: Iterable[Any] = app.serializers.unpack(
+        decompress(content, "zlib") if data[:1] == _COMPRESSED else content, app.accept_content
+    )
     return list(steps)
 
 
