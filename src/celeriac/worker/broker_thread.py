@@ -113,6 +113,9 @@ class BrokerThread:
         self._in_doubt: deque[Headers] = deque(maxlen=0 if broker.capabilities.answers_acks else MAX_IN_DOUBT)
         self._stopping = False
         self._fetching = True
+        # The loop has to say when there is room again.
+        self._waits_for_room = False
+        self._soon: asyncio.TimerHandle | None = None
         self._thread = threading.Thread(target=self._run, name="broker", daemon=True)
         self.limit = 0
         self.fetched = 0
@@ -151,6 +154,22 @@ class BrokerThread:
         session = self._session
         if session is not None:
             session.wake()
+
+    def wake_soon(self) -> None:
+        """Have what was posted acted upon with whatever comes next, or within `FLUSH_AFTER` seconds.
+
+        It spares a change of threads for each message of a chain.  Brokers that send messages by themselves do so as
+        others are acknowledged; with these it cannot wait.
+        """
+        if self._waits_for_room or not self._broker.capabilities.resumable:
+            self.wake()
+        elif self._soon is None:
+            self._soon = self._loop.call_later(FLUSH_AFTER, self._wake_for_commands)
+
+    def _wake_for_commands(self) -> None:
+        self._soon = None
+        if self._commands:
+            self.wake()
 
     def quiesce(self) -> None:
         """Fetch no more; go on settling."""
@@ -280,8 +299,11 @@ class BrokerThread:
                 session.heartbeat()
                 watchdog.check()
                 beat = now + self._policy.heartbeat
+            # Said before looking, so that whoever makes room afterwards knows.
+            self._waits_for_room = True
             room = self.limit - (self.fetched - self.finished)
             if room > 0 and self._fetching:
+                self._waits_for_room = False
                 deliveries = session.fetch(limit=min(room, MAX_FETCH), wait=beat - now)
                 if deliveries:
                     self.fetched += len(deliveries)

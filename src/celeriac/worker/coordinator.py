@@ -501,6 +501,7 @@ class Coordinator:
         cancel_limits, metrics = self._time_limits.cancel, self._metrics
         acks: list[Delivery] = []
         cancelled: list[Entry] = []
+        urgent = False
         for seq, kind, runtime, detail in outcomes:
             entry = ledger.get(seq)
             if entry is None:
@@ -518,6 +519,7 @@ class Coordinator:
                 acks.append(entry.delivery)
             else:
                 self._settle(entry, kind, detail)
+                urgent = True
         self._broker.finished += len(outcomes) - len(cancelled)
         self.events.processed += len(outcomes) - len(cancelled)
         self._broker.post("ack", acks)
@@ -525,7 +527,10 @@ class Coordinator:
             self._on_cancelled(entry)
         self._adjust_prefetch()
         self._dispatcher.pump()
-        self._broker.wake()
+        if urgent or cancelled:
+            self._broker.wake()
+        else:
+            self._broker.wake_soon()
         self._arm_rebalance()
         if not len(ledger):
             self._drained.set()

@@ -10,12 +10,13 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from celeriac.drivers.resp import ReplyError, RespConnection, pack_command, refine
+from celeriac.exceptions import SessionLost
 
 if TYPE_CHECKING:
     from celeriac.broker.redis.scripts import Script
     from celeriac.exceptions import OperationalError
 
-#: Scripts whose replies have not been read yet.
+#: Scripts that are put off, or whose replies have not been read yet.
 _LATER_LIMIT = 64
 
 
@@ -26,11 +27,12 @@ class Client:
         connection: An open connection.
     """
 
-    __slots__ = ("_later", "connection")
+    __slots__ = ("_later", "_unsent", "connection")
 
     def __init__(self, connection: RespConnection) -> None:
         self.connection = connection
         self._later: deque[tuple[Script, tuple[Any, ...]]] = deque()
+        self._unsent: list[bytes] = []
 
     def deadline(self) -> float:
         """When an operation that begins now has to be over, in monotonic time."""
@@ -40,6 +42,9 @@ class Client:
         """Send packed commands and read their replies; an error reply is an exception in its place."""
         deadline = self.deadline() if deadline is None else deadline
         connection = self.connection
+        if self._unsent:
+            data = b"".join((*self._unsent, data))
+            self._unsent.clear()
         try:
             connection.send(data, deadline)
             settled = self._read_later(deadline) if self._later else ()
@@ -84,11 +89,29 @@ class Client:
         return self._checked(reply, script)
 
     def script_later(self, script: Script, *arguments: Any) -> None:
-        """Send a script; its reply is read with the next command's, or when it comes."""
+        """Put off a script until the next command or `flush`; its reply is read with that command's, or when it comes.
+
+        Raises:
+            SessionLost: The connection is known to be broken.
+        """
+        if self.connection.lost is not None:
+            raise SessionLost(self.connection.lost)
         if len(self._later) >= _LATER_LIMIT:
             self.run(b"", 0)
-        self.connection.send(pack_command(("EVALSHA", script.sha, *arguments)), self.deadline())
+        self._unsent.append(pack_command(("EVALSHA", script.sha, *arguments)))
         self._later.append((script, arguments))
+
+    @property
+    def has_unsent(self) -> bool:
+        """Whether scripts are put off."""
+        return bool(self._unsent)
+
+    def flush(self) -> None:
+        """Send what was put off, without waiting for replies."""
+        if self._unsent:
+            data = b"".join(self._unsent)
+            self._unsent.clear()
+            self.connection.send(data, self.deadline())
 
     def take_reply(self, reply: Any) -> bool:
         """Take the reply of a script sent by `script_later`; False when there is none that waits for it."""

@@ -49,6 +49,8 @@ logger = logging.getLogger("celeriac.broker.redis")
 
 #: Messages in one call of a script, so that no call keeps other clients waiting for long.
 PAGE = 1000
+#: Seconds that acknowledgements may wait for another command to go with.
+_PUT_OFF = 0.005
 #: Seconds between looks at the queues on a server that cannot notify: at first, and at last.
 _POLL_FIRST, _POLL_LAST = 0.005, 0.05
 
@@ -369,9 +371,15 @@ class RedisSession:
             until = min(until, time.monotonic() + self._poll)
             self._poll = min(self._poll * 2, _POLL_LAST)
         while True:
-            push = self._connection.wait_push(until, self._client.take_reply)
+            soon = min(until, time.monotonic() + _PUT_OFF) if self._client.has_unsent else until
+            push = self._connection.wait_push(soon, self._client.take_reply)
             if push is None:
-                return not self._connection.take_woken()
+                self._client.flush()
+                if self._connection.take_woken():
+                    return False
+                if time.monotonic() >= until:
+                    return True
+                continue
             if self._read_push(push):
                 self._poll = _POLL_FIRST
                 return True
@@ -409,7 +417,7 @@ class RedisSession:
         self._let_go(tags)
 
     def flush(self) -> None:
-        """Nothing is put off here."""
+        self._client.flush()
 
     def reject_many(self, deliveries: Sequence[Delivery]) -> None:
         self._check_open()
