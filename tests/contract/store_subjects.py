@@ -175,7 +175,11 @@ def _azure(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
 
 
 def _gcs(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
-    url = f"gs://{os.environ['CELERIAC_TEST_GCS']}/{servers.unique()}"
+    bucket = os.environ.get("CELERIAC_TEST_GCS")
+    if bucket is None:
+        proxy: ChaosProxy = request.getfixturevalue("emulated")("gs")
+        request.getfixturevalue("monkeypatch").setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{proxy.port}")
+    url = f"gs://{bucket or 'emulated'}/{servers.unique()}"
     return BackendUnderTest(url, reaction=2.0, batch=15, chord=200, put_malformed=_put_malformed(url))
 
 
@@ -192,6 +196,7 @@ def _emulated(scheme: str, userinfo: str, path: str, **fields: Any) -> Callable[
         return BackendUnderTest(
             url,
             reaction=2.0,
+            chord=1000,
             put_malformed=_put_malformed(url),
             disconnect=proxy.reset,
             url_at_port=at_port,
@@ -209,6 +214,8 @@ STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "mongodb": _mongodb,
     "django-cache": _django_cache,
     "django-db": _django_db,
+    # Emulated, unless CELERIAC_TEST_GCS names a bucket.
+    "gcs": _gcs,
     "arangodb": _emulated("arangodb", "user:password@", "database/{unique}"),
     # An entry holds up to 512 KB.
     "consul": _emulated("consul", "", "{unique}", largest=500_000, batch=100),
@@ -218,7 +225,4 @@ STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
 if "CELERIAC_TEST_AZURE" in os.environ:
     # A connection string: the emulator, Azurite, is too large to install for every run.
     STORES["azure"] = _azure
-if "CELERIAC_TEST_GCS" in os.environ:
-    # The name of a bucket.
-    STORES["gcs"] = _gcs
 SERVERS = ["memcached", "s3", "dynamodb", "arangodb", "consul", "couchdb", "elasticsearch"]

@@ -8,6 +8,7 @@ from tests.support.emulators.arangodb import ArangoDB
 from tests.support.emulators.consul import Consul
 from tests.support.emulators.couchdb import CouchDB
 from tests.support.emulators.elasticsearch import Elasticsearch
+from tests.support.emulators.gcs import GoogleCloudStorage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,4 +21,5 @@ EMULATORS: dict[str, Callable[[], Emulator]] = {
     "consul": Consul,
     "couchdb": CouchDB,
     "elasticsearch": Elasticsearch,
+    "gs": GoogleCloudStorage,
 }

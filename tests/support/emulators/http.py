@@ -40,7 +40,7 @@ class Request:
 
 @dataclass
 class Answer:
-    """What it gets: a status, and a value that is sent as JSON."""
+    """What it gets: a status, and a value that is sent as JSON, unless it is bytes."""
 
     status: int
     value: Any = None
@@ -78,7 +78,8 @@ class _Handler(BaseHTTPRequestHandler):
         )
         with self.lock:
             answer = self.emulator.answer(request)
-        body = b"" if self.command == "HEAD" or answer.status == 204 else json.dumps(answer.value).encode()
+        content = answer.value if isinstance(answer.value, bytes) else json.dumps(answer.value).encode()
+        body = b"" if self.command == "HEAD" or answer.status == 204 else content
         self.send_response(answer.status)
         headers = {"Content-Type": self.emulator.content_type, **self.emulator.headers, **answer.headers}
         for name, value in {**headers, "Content-Length": str(len(body))}.items():

@@ -96,10 +96,11 @@ class GCSDriver(Driver):
         blob = self._blob(key)
         try:
             blob.reload(**self._limits)
-            there = blob.download_as_bytes(if_generation_match=blob.generation, **self._limits)
+            generation = blob.generation
+            there = blob.download_as_bytes(if_generation_match=generation, **self._limits)
         except (errors.NotFound, errors.PreconditionFailed):
             return None
-        return blob.generation if there == data else None
+        return generation if there == data else None
 
     def write_many(self, entries: Sequence[Entry]) -> None:
         self._client.get()
