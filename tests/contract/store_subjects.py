@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from celeriac.backend import BackendOptions
 from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX
@@ -206,6 +207,24 @@ def _emulated(scheme: str, userinfo: str, path: str, **fields: Any) -> Callable[
     return subject
 
 
+def _couchbase(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    """An emulation in this process."""
+    from celeriac.backend.kv.couchbase import CouchbaseDriver
+    from tests.support.emulators.couchbase import Collection
+
+    collection, cluster = Collection(), mock.Mock()
+
+    def open_(url: str, options: BackendOptions) -> JoiningKeyValueBackend:
+        backend = JoiningKeyValueBackend(CouchbaseDriver(lambda: (cluster, collection), url), options)
+        backend.capabilities = replace(backend.capabilities, in_process=True)
+        return backend
+
+    def put_malformed(task_id: str) -> None:
+        collection.upsert(TASK_PREFIX + task_id, "{truncated")
+
+    return BackendUnderTest("couchbase://emulated", open=open_, reaction=1.0, put_malformed=put_malformed)
+
+
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "filesystem": _filesystem,
     "memcached": _memcached,
@@ -220,6 +239,7 @@ STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     # An entry holds up to 512 KB.
     "consul": _emulated("consul", "", "{unique}", largest=500_000, batch=100),
     "elasticsearch": _emulated("elasticsearch", "user:password@", "{unique}"),
+    "couchbase": _couchbase,
     "couchdb": _emulated("couchdb", "user:password@", "{unique}"),
 }
 if "CELERIAC_TEST_AZURE" in os.environ:

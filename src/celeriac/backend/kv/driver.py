@@ -213,7 +213,7 @@ class PerProcess(Generic[T]):
         self._make = make
         self._close = close
         self._lock = threading.Lock()
-        self._pid = 0
+        self._pid = os.getpid()
         self._client: T | None = None
         #: The parent's, in a forked child: collecting it might end connections that are not ours.
         self._inherited: list[T] = []
@@ -226,12 +226,13 @@ class PerProcess(Generic[T]):
         if self._pid != os.getpid():
             # The lock may have been held in the parent; this process has one thread right after the fork.
             self._lock = threading.Lock()
-        with self._lock:
-            if self._client is not None and self._pid == os.getpid():
-                return self._client
             if self._client is not None:
                 self._inherited.append(self._client)
-            self._client, self._pid = self._make(), os.getpid()
+            self._client, self._pid = None, os.getpid()
+        with self._lock:
+            # Threads that come at the same time share what the first of them makes.
+            if self._client is None:
+                self._client = self._make()
             return self._client
 
     def close(self) -> None:

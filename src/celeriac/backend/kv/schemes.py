@@ -20,6 +20,8 @@ STORES: Final[Mapping[str, str]] = {
     "pylibmc": "memcached",
     "pymemcache": "memcached",
     "consul": "consul",
+    "couchbase": "couchbase",
+    "couchbases": "couchbase",
     "couchdb": "couchdb",
     "couchdb+https": "couchdb",
     "django-cache": "django_cache",
@@ -39,6 +41,5 @@ STORES: Final[Mapping[str, str]] = {
 NOT_BUILT: Final[Mapping[str, str]] = {
     "cassandra": "Cassandra",
     "cosmosdbsql": "Cosmos DB",
-    "couchbase": "Couchbase",
     "riak": "Riak, whose client for Python is no longer kept up,",
 }

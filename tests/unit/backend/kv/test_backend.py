@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from celeriac.backend import BackendOptions, ResultRecord
 from celeriac.backend.kv.backend import KeyValueBackend
-from celeriac.backend.kv.driver import Entry, Stored
+from celeriac.backend.kv.driver import Entry, PerProcess, Stored
 from celeriac.backend.kv.watcher import Waiter, Watcher
 from celeriac.exceptions import BackendGetMetaError, BackendStoreError, OperationalError, TimeoutError
 from tests.support import PATIENCE, wait_until
@@ -159,3 +160,23 @@ def test_nothing_is_left_when_nobody_waits(driver: DictDriver) -> None:
     watcher = Watcher(driver.read, driver)
     assert watcher.wait(Waiter(["k"]), deadline=0.0) == {}
     assert (watcher._waiting, watcher._reader, watcher._news) == ([], None, None)
+
+
+def test_threads_that_come_at_the_same_time_share_a_client() -> None:
+    made: list[object] = []
+    started = threading.Barrier(4)
+
+    def make() -> object:
+        made.append(object())
+        return made[-1]
+
+    shared = PerProcess(make, lambda client: None)
+
+    def get() -> object:
+        started.wait(PATIENCE)
+        return shared.get()
+
+    with ThreadPoolExecutor(4) as pool:
+        got = [future.result() for future in [pool.submit(get) for _ in range(4)]]
+    assert len(made) == 1
+    assert set(map(id, got)) == {id(made[0])}

@@ -9,10 +9,13 @@ import pytest
 
 from celeriac.backend import BackendOptions, ResultRecord, open_backend
 from celeriac.backend.kv import arangodb, elasticsearch
+from celeriac.backend.kv.couchbase import CouchbaseDriver
 from celeriac.backend.kv.documents import fields_of, value_of
+from celeriac.backend.kv.driver import ABSENT, Entry
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, SessionRefused
 from tests.support.emulators.arangodb import ArangoDB
 from tests.support.emulators.consul import Consul
+from tests.support.emulators.couchbase import Collection
 from tests.support.emulators.couchdb import CouchDB
 from tests.support.emulators.elasticsearch import Elasticsearch
 from tests.support.emulators.http import Answer, Emulator, Request, serve
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     [
         ("arangodb://host/db/collection", "arangodb", "arango", "arangodb"),
         ("consul://host", "consul", "consul", "consul"),
+        ("couchbase://user:password@host", "couchbase", "couchbase", "couchbase"),
         ("couchdb://host", "couchdb", "pycouchdb", "couchdb"),
         ("elasticsearch://host", "elasticsearch", "elasticsearch", "elasticsearch"),
     ],
@@ -44,6 +48,7 @@ def test_a_missing_package_is_an_error_that_names_the_extra(
     [
         ("arangodb://user:secret@host/db/collection", "arangodb://user:**@host/db/collection"),
         ("consul://host:8500/path?one_client=1", "consul://host:8500/path?one_client=1"),
+        ("couchbase://user:secret@host:8091/bucket", "couchbase://user:**@host:8091/bucket"),
         ("couchdb://user:secret@host/db", "couchdb://user:**@host/db"),
         ("couchdb+https://user:secret@host/db", "couchdb+https://user:**@host/db"),
         ("elasticsearch://user:secret@host/index/type", "elasticsearch://user:**@host/index/type"),
@@ -60,6 +65,7 @@ def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:
     [
         ("arangodb://host/a/b/c", "names more than a database and a collection"),
         ("elasticsearch://host/a/b/c", "names more than an index and a type"),
+        ("couchbase://host/bucket", "names no user"),
         ("consul://host?token=x", "unknown option 'token'; known is one_client"),
     ],
 )
@@ -87,6 +93,24 @@ def test_what_cannot_be_used_is_named(url: str, message: str) -> None:
 def test_settings_of_arangodb_complete_its_url(url: str, settings: Any, place: dict[str, str]) -> None:
     driver = arangodb.open_driver(url, BackendOptions(settings={"arangodb_backend_settings": settings}))
     assert driver._place == place
+
+
+def test_couchbase_keeps_text_as_it_is_and_the_rest_in_a_field() -> None:
+    collection = Collection()
+    driver = CouchbaseDriver(lambda: (None, collection), "couchbase://there")
+    for key, data in (("text", b"{}"), ("binary", b"\x80\xff")):
+        assert driver.write(Entry(key, data, 60.0), ABSENT)
+        assert driver.read([key])[key].data == data
+    assert [collection.documents[key][0] for key in ("text", "binary")] == ["{}", {"value_base64": "gP8="}]
+    with pytest.raises(BackendStoreError, match="keeps documents of up to 20,971,520"):
+        driver.write(Entry("large", bytes(21 << 20), None))
+
+
+def test_settings_of_couchbase_complete_its_url() -> None:
+    settings = {"couchbase_backend_settings": {"host": "127.0.0.1", "port": 1, "username": "me", "password": "secret"}}
+    backend = open_backend("couchbase://", BackendOptions(settings=settings, connect_timeout=0.1, timeout=0.1))
+    with pytest.raises(OperationalError, match="couchbase:// cannot be reached"):
+        backend.load_many(["t"])
 
 
 def test_values_are_text_where_they_can_be() -> None:
