@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
+from tests.support import stores
 from tests.support.chaosproxy import ChaosProxy
 from tests.support.private import PrivatePostgreSQL, PrivateRabbitMQ, PrivateRedis, PrivateServer
 from tests.support.worker import Workshop
@@ -57,11 +58,20 @@ def make_workshop(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
 
 
 @pytest.fixture
+def memcached_url() -> Iterator[str]:
+    """A memcached of the test's own."""
+    with stores.private_memcached() as port:
+        yield f"cache+memcached://127.0.0.1:{port}/"
+
+
+@pytest.fixture
 def store_urls(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, str]:
     """A broker and a result store of the kind that the test gives as its parameter."""
     if request.param == "file":
         (tmp_path / "results").mkdir()
         return request.getfixturevalue("redis_url"), f"file://{tmp_path}/results"
+    if request.param == "memcached":
+        return request.getfixturevalue("redis_url"), request.getfixturevalue("memcached_url")
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/queue.db"
         return url, url

@@ -78,6 +78,8 @@ def test_early_tasks_never_run_twice_after_a_death_at_this_place(
         *(pytest.param("redis", label, 1, marks=pytest.mark.chaos("full")) for label in OF_TASKS),
         pytest.param("file", "counted", 1, marks=pytest.mark.chaos("sample")),
         pytest.param("file", "joined", 1, marks=pytest.mark.chaos("full")),
+        pytest.param("memcached", "counted", 1, marks=pytest.mark.chaos("sample")),
+        pytest.param("memcached", "joined", 1, marks=pytest.mark.chaos("full")),
         *(pytest.param("sqlite", label, 1, marks=pytest.mark.chaos("sample")) for label in OF_CHORDS),
         *(pytest.param("postgresql", label, 1, marks=pytest.mark.chaos("full")) for label in OF_CHORDS),
     ],

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from celeriac.backend.keys import DUE_PREFIX
+from celeriac.backend.kv.backend import JoiningKeyValueBackend
+from celeriac.backend.kv.due import LISTS
 
 if TYPE_CHECKING:
     from tests.support.worker import Workshop
@@ -31,13 +34,13 @@ def messages_left(workshop: Workshop, *queues: str) -> int:
 def chords_due(workshop: Workshop) -> int:
     """Chords that are complete and not yet concluded."""
     url = workshop.conf["result_backend"]
-    if url.startswith("file"):
-        due = Path(url.removeprefix("file://")).glob("celeriac-due-*")
-        return sum(len(json.loads(listed.read_bytes())) for listed in due)
+    store: Any = workshop.app.backend
+    if isinstance(store, JoiningKeyValueBackend):
+        lists = store._read([f"{DUE_PREFIX}{number}" for number in range(LISTS)])
+        return sum(len(json.loads(listed.data)) for listed in lists.values())
     if not url.startswith("redis"):
         return _count(url.removeprefix("db+"), _CHORDS)
-    backend: Any = workshop.app.backend
-    return int(backend._command("ZCARD", "celeriac-chords"))
+    return int(store._command("ZCARD", "celeriac-chords"))
 
 
 def _count(url: str, statement: str) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from celeriac.backend.kv.values import Values
 
 #: Lists, for chords that are completed at the same time; each costs a read when a worker looks.
-_LISTS: Final = 8
+LISTS: Final = 8
 #: Chords taken over from a list at once.
 _PAGE: Final = 20
 
@@ -33,10 +33,10 @@ class DueChords:
 
     def __init__(self, values: Values, prefix: str) -> None:
         self._values = values
-        self._keys = [f"{prefix}{number}" for number in range(_LISTS)]
+        self._keys = [f"{prefix}{number}" for number in range(LISTS)]
 
     def _key(self, chord_id: str) -> str:
-        return self._keys[crc32(chord_id.encode()) % _LISTS]
+        return self._keys[crc32(chord_id.encode()) % LISTS]
 
     def add(self, chord_id: str, lease: float) -> None:
         """List a chord, leased for so many seconds from now."""
