@@ -73,6 +73,7 @@ BARS: tuple[Bar, ...] = (
         limit=90,
         celery=0.08,
     ),
+    Bar("events about tasks: share of the rate kept", "events-redis", "kept", "x", limit=0.9),
     Bar("worker RSS idle, -c 2", "redis-off", "rss_idle", "MiB", higher=False, limit=90),
     Bar("worker PSS idle, -c 2", "redis-off", "pss_idle", "MiB", higher=False, limit=60),
     Bar("50,000 delayed tasks: growth", "delayed-redis", "rss_growth", "MiB", higher=False, limit=20),

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
@@ -104,6 +104,24 @@ def throughput(job: Job) -> tuple[Metrics, list[str]]:
 def memory_after_100k(job: Job) -> tuple[Metrics, list[str]]:
     """100,000 tasks through one worker: what its memory has grown by."""
     return _work_off(job, job.size(100_000))
+
+
+def events_cost(job: Job) -> tuple[Metrics, list[str]]:
+    """A full queue, worked off without and then with events about tasks, to which nobody listens."""
+    count = job.size(job.peer.tasks)
+    off, problems = _work_off(job, count)
+    telling = replace(job.variant, worker=(*job.variant.worker, "--task-events"))
+    on, more = _work_off(replace(job, variant=telling), count)
+    metrics = {
+        "rate_off": off["rate"],
+        "rate_on": on["rate"],
+        "kept": on["rate"] / off["rate"],
+        "cpu_us_off": off["cpu_us"],
+        "cpu_us_on": on["cpu_us"],
+        "other_cores": max(off["other_cores"], on["other_cores"]),
+        "tasks": count,
+    }
+    return metrics, [*problems, *more]
 
 
 def _work_off(job: Job, count: int) -> tuple[Metrics, list[str]]:
@@ -376,6 +394,13 @@ SCENARIOS: dict[str, Scenario] = {
             throughput,
             broker="rabbitmq",
             results=True,
+        ),
+        Scenario(
+            "events-redis",
+            "Worker on Redis with events about tasks",
+            events_cost,
+            applies=_workflows,
+            rounds=ROUNDS,
         ),
         Scenario("sqlite-on", "Worker on SQLite, results on", throughput, broker="sqlite", results=True),
         Scenario(

@@ -9,7 +9,8 @@ The families differ by what the catcher can do about them::
     │   ├── PublishTimeout
     │   ├── SessionClosed             the session was closed by us
     │   ├── SessionLost               the peer or the network closed it
-    │   └── SessionRefused            credentials or permissions: do not retry
+    │   ├── SessionRefused            credentials or permissions: do not retry
+    │   └── Unroutable                no queue takes a message that has to reach one
     ├── SerializationError
     │   ├── EncodeError
     │   ├── DecodeError
@@ -79,6 +80,7 @@ __all__ = [
     "TimeLimitExceeded",
     "TimeoutError",
     "UnknownSettingWarning",
+    "Unroutable",
     "WorkerLostError",
     "WorkerShutdown",
     "WorkerTerminate",
@@ -152,6 +154,10 @@ class SessionClosed(OperationalError):
 
 class SessionLost(OperationalError):
     """The connection to the broker broke, or its lease ran out."""
+
+
+class Unroutable(OperationalError):
+    """No queue takes a message that has to reach one: a binding is missing, or nobody listens."""
 
 
 class SessionRefused(OperationalError):

@@ -163,6 +163,7 @@ class BrokerSession(Protocol):
         the broker until then.
 
         Raises:
+            Unroutable: An item that is mandatory reaches no queue; the others may have been accepted.
             PublishTimeout: The deadline passed; each item may or may not have been accepted.
             OperationalError: Refused, or the connection broke; as above.
         """

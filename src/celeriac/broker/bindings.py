@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac.broker.topology import matching_queues
-from celeriac.exceptions import ImproperlyConfigured, OperationalError
+from celeriac.exceptions import ImproperlyConfigured, Unroutable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -101,14 +101,14 @@ def route(publication: Publication, bindings_of: Callable[[str], Iterable[Bindin
         driver: Name of the broker, for messages.
 
     Raises:
-        OperationalError: It is mandatory and reaches no queue.
+        Unroutable: It is mandatory and reaches no queue.
     """
     destination = publication.destination
     if not destination.exchange:
         return [destination.routing_key]
     queues = _matching(destination, list(bindings_of(destination.exchange)))
     if not queues and publication.mandatory:
-        raise OperationalError(
+        raise Unroutable(
             f"the {driver} broker has no queue bound to exchange {destination.exchange!r} for routing key "
             f"{destination.routing_key!r}; declare a queue with this binding first"
         )

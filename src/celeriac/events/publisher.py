@@ -8,19 +8,16 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from celeriac.events.wire import Envelopes
+from celeriac.exceptions import Unroutable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import TypeAlias
+    from collections.abc import Iterable
 
+    from celeriac.events.wire import Raw
     from celeriac.message import Publication
-
-    #: Type, Unix time, logical clock, fields.
-    Raw: TypeAlias = tuple[str, float, int, Mapping[str, Any]]
 
 logger = logging.getLogger("celeriac.worker.events")
 
@@ -32,6 +29,8 @@ MAX_WAITING = 20_000
 MAX_BATCH = 250
 #: Seconds in which events gather, so that a busy worker sends few messages.
 LINGER = 0.02
+#: The same while nobody listens, when all that is sent is a question whether that is still so.
+LINGER_UNHEARD = 0.1
 #: Seconds between attempts at a broker out of reach.
 RETRY_AFTER = 1.0
 #: Seconds for the last attempt when the worker leaves, and for one at a broker that was out of reach before.
@@ -53,15 +52,17 @@ class EventPublisher:
         self._wanted = threading.Event()
         self._stopping = threading.Event()
         self._failing = False
+        # Somebody took the last events about tasks.
+        self._heard = True
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
         """Begin to publish; events added before are not lost."""
         self._thread.start()
 
-    def add(self, event: Raw) -> None:
-        """Have an event published."""
-        self._waiting.append(event)
+    def add(self, events: Iterable[Raw]) -> None:
+        """Have events published."""
+        self._waiting.extend(events)
         if not self._wanted.is_set():
             self._wanted.set()
 
@@ -79,7 +80,7 @@ class EventPublisher:
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._wanted.wait()
-            self._stopping.wait(LINGER)
+            self._stopping.wait(LINGER if self._heard else LINGER_UNHEARD)
             self._wanted.clear()
             self._publish()
             if self._failing and not self._stopping.wait(RETRY_AFTER):
@@ -93,7 +94,7 @@ class EventPublisher:
         if not taken:
             return
         try:
-            self._app.publisher.publish_many(self._publications(taken), timeout=timeout, retry=False)
+            self._send(taken, timeout)
         except Exception as exc:
             if not self._failing:
                 logger.warning(
@@ -109,15 +110,30 @@ class EventPublisher:
                 logger.info("Events are published again")
             self._failing = False
 
-    def _publications(self, taken: list[Raw]) -> list[Publication]:
-        """Messages of events: those about tasks in lists, those about the worker one by one."""
-        make, publication, broker = self._envelopes.event, self._envelopes.publication, self._app.broker
-        events = [make(type_, fields, clock, timestamp=at) for type_, at, clock, fields in taken]
-        found: list[Publication] = []
-        for of_tasks, group in groupby(events, lambda event: event["type"].startswith("task-")):
-            if of_tasks:
-                run = list(group)
-                found += [publication(run[at : at + MAX_BATCH], broker) for at in range(0, len(run), MAX_BATCH)]
-            else:
-                found += [publication(event, broker) for event in group]
-        return found
+    def _send(self, taken: list[Raw], timeout: float | None) -> None:
+        """Publish events: those about the worker one by one, those about tasks in lists while anybody listens."""
+        own = [raw for raw in taken if not raw[0].startswith("task-")]
+        about_tasks = [raw for raw in taken if raw[0].startswith("task-")] if own else taken
+        publication, broker = self._envelopes.publication, self._app.broker
+        if own:
+            events = self._envelopes.events(own)
+            self._publish_many([publication(event, broker, plain=True) for event in events], timeout)
+        if not about_tasks or not (self._heard or self._reaches([publication([], broker)], timeout)):
+            return
+        events = self._envelopes.events(about_tasks)
+        batches = [events[at : at + MAX_BATCH] for at in range(0, len(events), MAX_BATCH)]
+        self._reaches([publication(batch, broker, plain=True) for batch in batches], timeout)
+
+    def _reaches(self, publications: list[Publication], timeout: float | None) -> bool:
+        """Publish lists of events about tasks; False when nobody listens."""
+        publications[0].mandatory = True
+        try:
+            self._publish_many(publications, timeout)
+        except Unroutable:
+            self._heard = False
+        else:
+            self._heard = True
+        return self._heard
+
+    def _publish_many(self, publications: list[Publication], timeout: float | None) -> None:
+        self._app.publisher.publish_many(publications, timeout=timeout, retry=False)

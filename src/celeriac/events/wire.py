@@ -8,17 +8,22 @@ from __future__ import annotations
 
 import os
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.broker.topology import Exchange, Queue
 from celeriac.message import Destination, Message, Publication
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import TypeAlias
 
     from celeriac.broker.base import BrokerCapabilities
     from celeriac.config import Settings
     from celeriac.current import AppLike
+
+    #: Type, Unix time, logical clock, fields.
+    Raw: TypeAlias = tuple[str, float, int, Mapping[str, Any]]
 
 __all__ = ["Envelopes", "Event", "event_exchange", "routing_key_of", "utc_offset"]
 
@@ -66,6 +71,17 @@ def event_exchange(conf: Settings, capabilities: BrokerCapabilities) -> Exchange
     return Exchange(str(conf.event_exchange), "fanout" if capabilities.fanout_by_key else "topic")
 
 
+@cache
+def _fast_json() -> Callable[[Any], bytes] | None:
+    """An encoder of plain values that takes a tenth of the serializer's time, where msgspec is installed."""
+    try:
+        from msgspec.json import Encoder
+    except ImportError:
+        return None
+
+    return Encoder().encode
+
+
 class Envelopes:
     """Makes messages of the events of one sender.
 
@@ -108,17 +124,41 @@ class Envelopes:
             "type": type,
         }
 
-    def publication(self, events: Mapping[str, Any] | Sequence[Mapping[str, Any]], broker: Any) -> Publication:
+    def events(self, raw: Iterable[Raw]) -> list[dict[str, Any]]:
+        """Whole events of their types, Unix times, logical clocks and fields."""
+        hostname, offset, pid = self._hostname, utc_offset(), self._pid
+        return [
+            {
+                "hostname": hostname, "utcoffset": offset, "pid": pid, "clock": clock, **fields, "timestamp": at,
+                "type": type_,
+            }
+            for type_, at, clock, fields in raw
+        ]  # fmt: skip
+
+    def publication(
+        self, events: Mapping[str, Any] | Sequence[Mapping[str, Any]], broker: Any, *, plain: bool = False
+    ) -> Publication:
         """The message of one event, or of several.
 
         Args:
             events: A mapping is one event; a sequence goes as a list.
             broker: Where it is going to be published.
+            plain: They hold nothing but text, numbers and None.
         """
         key = routing_key_of(events["type"]) if isinstance(events, dict) else MULTI
-        content_type, content_encoding, body = self._serializers.dumps(events, self._serializer)
+        content_type, content_encoding, body = self._encode(events, plain)
         message = Message(body, content_type, content_encoding, self._headers, self._properties)
         return Publication(message, self._destination(key, broker.capabilities))
+
+    def _encode(self, events: Any, plain: bool) -> tuple[str, str, bytes]:
+        """Content type, content encoding and content."""
+        if plain and self._serializer == "json" and (encode := _fast_json()) is not None:
+            try:
+                return "application/json", "utf-8", encode(events)
+            except (TypeError, ValueError):
+                # Text with half of a surrogate pair, or what a malformed message had where text should be.
+                pass
+        return self._serializers.dumps(events, self._serializer)
 
     def _destination(self, key: str, capabilities: BrokerCapabilities) -> Destination:
         exchange = event_exchange(self._conf, capabilities)

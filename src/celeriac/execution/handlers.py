@@ -106,11 +106,16 @@ def log_outcome(run: Execution) -> None:
         logger.info("Task %s[%s] reject requeue=%s", name, task_id, run.kind == REQUEUED)
 
 
+#: Types whose values need nobody to keep their text short.
+_SHORT = frozenset({type(None), bool, float})
+
+
 def ending_events(run: Execution) -> list[tuple[str, dict[str, Any]]]:
     """What those who listen to events are told of how a run ended: types and fields."""
     kind, task_id = run.kind, run.request.id
     if kind == SUCCEEDED:
-        text = saferepr(run.value, run.task.plan.resultrepr_maxsize)
+        value = run.value
+        text = repr(value) if type(value) in _SHORT else saferepr(value, run.task.plan.resultrepr_maxsize)
         return [("task-succeeded", {"uuid": task_id, "result": text, "runtime": run.runtime})]
     failure = {"uuid": task_id, "exception": describe_end(run), "traceback": run.traceback}
     if kind == RETRIED:

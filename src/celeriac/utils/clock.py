@@ -24,10 +24,14 @@ class LamportClock:
         self.value = initial_value
         self._lock = threading.Lock()
 
-    def forward(self) -> int:
-        """Count on; returns the new value."""
+    def forward(self, steps: int = 1) -> int:
+        """Count on; returns the new value.
+
+        Args:
+            steps: By how much, for several things at once.
+        """
         with self._lock:
-            self.value += 1
+            self.value += steps
             return self.value
 
     def adjust(self, other: int) -> int:

@@ -391,6 +391,7 @@ class Coordinator:
         """A batch was fetched."""
         held = len(self._ledger)
         ready = self._judge(deliveries)
+        self.events.received(ready)
         if signals.task_received.receivers:
             for entry in ready:
                 signals.task_received.send(sender=self, request=entry)
@@ -418,13 +419,12 @@ class Coordinator:
             entry = judged.entry
             if judged.verdict is Verdict.RUN and entry is not None:
                 self._ledger.add(entry)
-                self.events.received(entry)
                 ready.append(entry)
                 if info:
                     logger.info("Task %s[%s] received", entry.name, entry.task_id)
             elif judged.verdict is Verdict.HOLD and entry is not None:
                 self._ledger.add(entry)
-                self.events.received(entry)
+                self.events.received((entry,))
                 self._holding.hold(entry, judged.until)
             elif judged.verdict is Verdict.DEFER:
                 deferred.append((delivery, judged.until))

@@ -17,7 +17,7 @@ from celeriac.utils.saferepr import saferepr
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from celeriac.events.publisher import EventPublisher
     from celeriac.typing import Headers
@@ -127,7 +127,7 @@ class EventReporter:
         self._send(type_, fields)
 
     def _send(self, type_: str, fields: Mapping[str, Any], at: float | None = None) -> None:
-        self._publisher.add((type_, time.time() if at is None else at, self._clock.forward(), fields))
+        self._publisher.add(((type_, time.time() if at is None else at, self._clock.forward(), fields),))
 
     # -- turning events of tasks on and off ----------------------------------------------------------------------
 
@@ -144,32 +144,21 @@ class EventReporter:
 
     # -- tasks --------------------------------------------------------------------------------------------------
 
-    def received(self, entry: Entry) -> None:
-        """A task was taken in; from here on its process reports about it."""
-        if not (self.task_events and entry.plan.send_events):
-            return
-        entry.job.events = True
-        headers = entry.job.headers
-        self._send(
-            "task-received",
-            {
-                "uuid": entry.task_id,
-                "name": headers.get("shadow") or headers["task"],
-                "args": headers.get("argsrepr"),
-                "kwargs": headers.get("kwargsrepr"),
-                "root_id": headers.get("root_id"),
-                "parent_id": headers.get("parent_id"),
-                "retries": headers.get("retries") or 0,
-                "eta": headers.get("eta"),
-                "expires": headers.get("expires"),
-            },
-        )
+    def received(self, entries: Iterable[Entry]) -> None:
+        """Tasks were taken in; from here on their processes report about them."""
+        if self.task_events:
+            now, told = time.time(), []
+            for entry in entries:
+                if entry.plan.send_events:
+                    entry.job.events = True
+                    told.append(("task-received", now, _received_fields(entry)))
+            self.relay(told)
 
     def relay(self, events: Sequence[tuple[str, float, Mapping[str, Any]]]) -> None:
         """Pass on what the process of a task reported: types, Unix times and fields."""
-        if self.task_events:
-            for type_, at, fields in events:
-                self._send(type_, fields, at)
+        if self.task_events and events:
+            first = self._clock.forward(len(events)) - len(events) + 1
+            self._publisher.add([(each[0], each[1], clock, each[2]) for clock, each in enumerate(events, first)])
 
     def failed(self, headers: Headers, exc: BaseException) -> None:
         """A task failed without its process: that died, was killed, or there was no such task."""
@@ -199,3 +188,19 @@ class EventReporter:
         if self.task_events:
             fields = {"uuid": headers.get("id"), "terminated": terminated, "signum": signum, "expired": expired}
             self._send("task-revoked", fields)
+
+
+def _received_fields(entry: Entry) -> dict[str, Any]:
+    headers = entry.job.headers
+    get = headers.get
+    return {
+        "uuid": entry.task_id,
+        "name": get("shadow") or headers["task"],
+        "args": get("argsrepr"),
+        "kwargs": get("kwargsrepr"),
+        "root_id": get("root_id"),
+        "parent_id": get("parent_id"),
+        "retries": get("retries") or 0,
+        "eta": get("eta"),
+        "expires": get("expires"),
+    }

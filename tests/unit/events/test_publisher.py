@@ -10,7 +10,7 @@ import pytest
 
 from celeriac.events import publisher as publishing
 from celeriac.events.publisher import EventPublisher
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import OperationalError, Unroutable
 from celeriac.worker.reporting import EventOptions, EventReporter
 from tests.support import PATIENCE, wait_until
 
@@ -54,21 +54,40 @@ def raw(type_: str, number: int = 1) -> Any:
 
 def test_events_of_tasks_go_in_lists_and_others_one_by_one(publisher: EventPublisher, sent: list[Any]) -> None:
     for type_, number in (("task-a", 1), ("task-b", 2), ("worker-x", 3), ("task-c", 4)):
-        publisher.add(raw(type_, number))
+        publisher.add([raw(type_, number)])
     publisher.start()
     publisher.stop(PATIENCE)
-    assert [key for key, _ in sent] == ["task.multi", "worker.x", "task.multi"]
-    assert [[each["type"] for each in body] if isinstance(body, list) else body["type"] for _, body in sent] == [
-        ["task-a", "task-b"], "worker-x", ["task-c"]
-    ]  # fmt: skip
-    assert sent[1][1]["clock"] == 3
-    assert sent[1][1]["hostname"] == "w@h"
+    assert [key for key, _ in sent] == ["worker.x", "task.multi"]
+    assert [each["type"] for each in sent[1][1]] == ["task-a", "task-b", "task-c"]
+    assert (sent[0][1]["clock"], sent[0][1]["hostname"]) == (3, "w@h")
+
+
+def test_while_nobody_listens_only_that_is_asked(app: Celery, publisher: EventPublisher) -> None:
+    # One to be refused, two that only ask.
+    published: list[Any] = []
+    listening = threading.Event()
+
+    def publish_many(items: list[Publication], **options: Any) -> None:
+        published.append([(item.message.body == b"[]", item.mandatory) for item in items])
+        if not listening.is_set():
+            raise Unroutable("nobody")
+
+    app.publisher.publish_many = publish_many  # type: ignore[method-assign, assignment]
+    publisher.start()
+    for count in (1, 2, 3):
+        publisher.add([raw("task-a")])
+        wait_until(lambda: len(published) >= count, what="it was published")  # noqa: B023 - called at once
+    assert published[:3] == [[(False, True)], [(True, True)], [(True, True)]]
+    listening.set()
+    publisher.add([raw("task-a")])
+    publisher.stop(PATIENCE)
+    assert published[-2:] == [[(True, True)], [(False, True)]]
 
 
 def test_long_lists_are_cut(publisher: EventPublisher, sent: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "MAX_BATCH", 10)
     for number in range(25):
-        publisher.add(raw("task-a", number))
+        publisher.add([raw("task-a", number)])
     publisher.start()
     publisher.stop(PATIENCE)
     assert [len(body) for _, body in sent] == [10, 10, 5]
@@ -79,9 +98,9 @@ def test_events_wait_for_a_broker_and_keep_their_order(
 ) -> None:
     sent.append("refuse")
     publisher.start()
-    publisher.add(raw("task-a", 1))
+    publisher.add([raw("task-a", 1)])
     wait_until(lambda: "cannot be published" in caplog.text, what="an attempt failed")
-    publisher.add(raw("task-b", 2))
+    publisher.add([raw("task-b", 2)])
     sent.remove("refuse")
     wait_until(lambda: sum(len(body) for _, body in sent) == 2, what="both are published")
     publisher.stop(PATIENCE)
@@ -97,7 +116,7 @@ def test_the_oldest_are_given_up_and_leaving_does_not_wait(
     sent.append("refuse")
     publisher.start()
     for number in range(50):
-        publisher.add(raw("task-a", number))
+        publisher.add([raw("task-a", number)])
     sent.remove("refuse")
     publisher.stop(PATIENCE)
     assert [each["uuid"] for _, body in sent for each in body][-1] == "49"
@@ -105,7 +124,7 @@ def test_the_oldest_are_given_up_and_leaving_does_not_wait(
     sent.append("refuse")
     lost = EventPublisher(app, "w@h")
     lost.start()
-    lost.add(raw("task-a"))
+    lost.add([raw("task-a")])
     lost.stop(PATIENCE)
     assert sent == ["refuse"]
 
@@ -131,8 +150,8 @@ class Notes:
     def start(self) -> None:
         self.started += 1
 
-    def add(self, event: Any) -> None:
-        self.events.append(event)
+    def add(self, events: Any) -> None:
+        self.events.extend(events)
 
     def stop(self, timeout: float) -> None:
         pass

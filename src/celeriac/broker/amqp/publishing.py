@@ -13,7 +13,7 @@ from celeriac.broker.bindings import check_sizes
 from celeriac.drivers.amqp import AMQPError, ChannelClosed, Declarations, OperationTimeout
 from celeriac.drivers.amqp import EncodeError as WireEncodeError
 from celeriac.drivers.amqp.faults import as_operational
-from celeriac.exceptions import EncodeError, OperationalError, PublishTimeout
+from celeriac.exceptions import EncodeError, OperationalError, PublishTimeout, Unroutable
 from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
@@ -216,8 +216,8 @@ class Publishing:
         gone: dict[int, Queue] = {}
         for position, refusal in refused:
             queue = items[position].destination.queue
-            if refusal.reply_code != _NO_ROUTE or queue is None or queue.no_declare:
-                raise OperationalError(refusal_text(refusal, len(refused)))
+            if refusal.reply_code != _NO_ROUTE or queue is None or queue.no_declare or not queue.name:
+                raise refusal_error(refusal, len(refused))
             gone[id(queue)] = queue
         self.declare_anew(gone.values(), deadline)
         for position, _ in refused:
@@ -227,7 +227,7 @@ class Publishing:
         again = [messages[position] for position, _ in refused]
         refused = self._link.publish((again,), deadline, confirm=True)
         if refused:
-            raise OperationalError(refusal_text(refused[0][1], len(refused)))
+            raise refusal_error(refused[0][1], len(refused))
 
     def _raise_failure(self, error: AMQPError) -> NoReturn:
         if isinstance(error, OperationTimeout):
@@ -254,6 +254,12 @@ class Publishing:
         if sent:
             raise PublishTimeout(f"{text}; it may still take {len(sent)} that were sent before") from error
         raise OperationalError(f"{text}; nothing was sent") from error
+
+
+def refusal_error(refusal: Refusal, count: int) -> OperationalError:
+    """What to raise for the first of some refused messages."""
+    cls = Unroutable if refusal.reply_code == _NO_ROUTE else OperationalError
+    return cls(refusal_text(refusal, count))
 
 
 def refusal_text(refusal: Refusal, count: int) -> str:

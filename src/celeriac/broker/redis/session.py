@@ -34,6 +34,7 @@ from celeriac.exceptions import (
     PublishTimeout,
     SessionClosed,
     SessionLost,
+    Unroutable,
 )
 from celeriac.utils.dataclass import dataclass
 
@@ -207,7 +208,7 @@ class RedisSession:
             reached = self._client.known(script, replies[position], arguments)
             if not reached and routed is not None and routed.mandatory:
                 destination = routed.destination
-                raise OperationalError(
+                raise Unroutable(
                     f"the redis broker has no queue bound to exchange {destination.exchange!r} for routing "
                     f"key {destination.routing_key!r}; declare a queue with this binding first"
                 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac.broker import BrokerSession, Exchange, Queue, binding
-from celeriac.exceptions import OperationalError
+from celeriac.exceptions import OperationalError, Unroutable
 from celeriac.message import DeadLetter, Delivery, Destination, Publication
 from celeriac.testing.contracts.broker_subject import (
     PATIENCE,
@@ -493,8 +493,10 @@ class BrokerContract:
         queue = new_queue(exchange=exchange, routing_key="news.#")
         with subject.session() as publisher:
             publisher.publish_many([Publication(new_message(b"nobody is there"), destination)])
+            with pytest.raises(Unroutable):
+                publisher.publish_many([Publication(new_message(b"nobody still"), destination, mandatory=True)])
             with subject.session(queue) as session:
-                publisher.publish_many([Publication(new_message(b"somebody is"), destination)])
+                publisher.publish_many([Publication(new_message(b"somebody is"), destination, mandatory=True)])
                 assert bodies(fetch_count(session, 1)) == [b"somebody is"]
 
     def test_a_queue_with_two_bindings_gets_one_copy(self, subject: BrokerUnderTest) -> None:
@@ -509,7 +511,7 @@ class BrokerContract:
         exchange = Exchange(new_queue().name, "direct")
         with subject.session(new_queue(exchange=exchange, routing_key="known")) as session:
             self.publish_to(session, exchange, "unknown")
-            with pytest.raises(OperationalError):
+            with pytest.raises(Unroutable):
                 self.publish_to(session, exchange, "unknown", mandatory=True)
             with subject.session() as other:
                 self.publish_to(other, exchange, "known", mandatory=True)
