@@ -14,9 +14,9 @@ from celeriac.events.wire import Envelopes
 from celeriac.exceptions import Unroutable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
-    from celeriac.events.wire import Raw
+    from celeriac.events.wire import Told
     from celeriac.message import Publication
 
 logger = logging.getLogger("celeriac.worker.events")
@@ -48,7 +48,10 @@ class EventPublisher:
     def __init__(self, app: Any, hostname: str) -> None:
         self._app = app
         self._envelopes = Envelopes(app, hostname)
-        self._waiting: deque[Raw] = deque(maxlen=MAX_WAITING)
+        # Runs of events that come one after the other, each with the logical clock of its first.
+        self._waiting: deque[tuple[int, Sequence[Told]]] = deque()
+        self._count = 0
+        self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._stopping = threading.Event()
         self._failing = False
@@ -60,11 +63,35 @@ class EventPublisher:
         """Begin to publish; events added before are not lost."""
         self._thread.start()
 
-    def add(self, events: Iterable[Raw]) -> None:
-        """Have events published."""
-        self._waiting.extend(events)
+    def add(self, first: int, events: Sequence[Told]) -> None:
+        """Have events published; they are all about tasks, or there is one.
+
+        Args:
+            first: Logical clock of the first; each has one of its own.
+            events: The events.
+        """
+        self._put(((first, events),))
         if not self._wanted.is_set():
             self._wanted.set()
+
+    def _put(self, runs: Iterable[tuple[int, Sequence[Told]]], *, back: bool = False) -> None:
+        """Have runs wait; ``back`` puts them where they were taken from."""
+        with self._lock:
+            for run in runs:
+                self._count += len(run[1])
+                if back:
+                    self._waiting.appendleft(run)
+                else:
+                    self._waiting.append(run)
+            while self._count > MAX_WAITING:
+                self._count -= len(self._waiting.popleft()[1])
+
+    def _take(self) -> list[tuple[int, Sequence[Told]]]:
+        with self._lock:
+            taken = list(self._waiting)
+            self._waiting.clear()
+            self._count = 0
+            return taken
 
     def stop(self, timeout: float) -> None:
         """Publish what waits, in one attempt, and end.
@@ -89,8 +116,7 @@ class EventPublisher:
 
     def _publish(self, timeout: float | None = None) -> None:
         """Publish what waits; an attempt that fails leaves it waiting."""
-        waiting = self._waiting
-        taken = [waiting.popleft() for _ in range(len(waiting))]
+        taken = self._take()
         if not taken:
             return
         try:
@@ -102,25 +128,22 @@ class EventPublisher:
                     type(exc).__name__, exc, MAX_WAITING,
                 )  # fmt: skip
             self._failing = True
-            # What came meanwhile is newer.
-            newer = [waiting.popleft() for _ in range(len(waiting))]
-            waiting.extend((*taken, *newer))
+            self._put(reversed(taken), back=True)
         else:
             if self._failing:
                 logger.info("Events are published again")
             self._failing = False
 
-    def _send(self, taken: list[Raw], timeout: float | None) -> None:
+    def _send(self, taken: list[tuple[int, Sequence[Told]]], timeout: float | None) -> None:
         """Publish events: those about the worker one by one, those about tasks in lists while anybody listens."""
-        own = [raw for raw in taken if not raw[0].startswith("task-")]
-        about_tasks = [raw for raw in taken if raw[0].startswith("task-")] if own else taken
-        publication, broker = self._envelopes.publication, self._app.broker
+        own = [run for run in taken if not run[1][0][0].startswith("task-")]
+        about_tasks = [run for run in taken if run[1][0][0].startswith("task-")] if own else taken
+        publication, broker, make = self._envelopes.publication, self._app.broker, self._envelopes.events
         if own:
-            events = self._envelopes.events(own)
-            self._publish_many([publication(event, broker, plain=True) for event in events], timeout)
+            self._publish_many([publication(make(*run)[0], broker, plain=True) for run in own], timeout)
         if not about_tasks or not (self._heard or self._reaches([publication([], broker)], timeout)):
             return
-        events = self._envelopes.events(about_tasks)
+        events = [event for run in about_tasks for event in make(*run)]
         batches = [events[at : at + MAX_BATCH] for at in range(0, len(events), MAX_BATCH)]
         self._reaches([publication(batch, broker, plain=True) for batch in batches], timeout)
 

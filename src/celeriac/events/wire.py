@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from celeriac.config import Settings
     from celeriac.current import AppLike
 
-    #: Type, Unix time, logical clock, fields.
-    Raw: TypeAlias = tuple[str, float, int, Mapping[str, Any]]
+    #: Type, Unix time, and what `fields_of` makes fields of.
+    Told: TypeAlias = tuple[str, float, Any]
 
 __all__ = ["Envelopes", "Event", "event_exchange", "routing_key_of", "utc_offset"]
 
@@ -82,6 +82,34 @@ def _fast_json() -> Callable[[Any], bytes] | None:
     return Encoder().encode
 
 
+def fields_of(told: Any) -> Mapping[str, Any]:
+    """Fields of an event, of the short forms in which frequent ones travel within a worker.
+
+    Args:
+        told: The id of a task that started; id, text of the result and seconds of one that succeeded; the headers, as
+            the only item of a tuple, of one that was received; or the fields themselves.
+    """
+    if type(told) is str:
+        return {"uuid": told}
+    if type(told) is not tuple:
+        return told  # type: ignore[no-any-return]
+    if len(told) == 3:
+        return {"uuid": told[0], "result": told[1], "runtime": told[2]}
+    headers: Mapping[str, Any] = told[0]
+    get = headers.get
+    return {
+        "uuid": headers["id"],
+        "name": get("shadow") or headers["task"],
+        "args": get("argsrepr"),
+        "kwargs": get("kwargsrepr"),
+        "root_id": get("root_id"),
+        "parent_id": get("parent_id"),
+        "retries": get("retries") or 0,
+        "eta": get("eta"),
+        "expires": get("expires"),
+    }
+
+
 class Envelopes:
     """Makes messages of the events of one sender.
 
@@ -124,15 +152,20 @@ class Envelopes:
             "type": type,
         }
 
-    def events(self, raw: Iterable[Raw]) -> list[dict[str, Any]]:
-        """Whole events of their types, Unix times, logical clocks and fields."""
+    def events(self, first: int, told: Iterable[Told]) -> list[dict[str, Any]]:
+        """Whole events.
+
+        Args:
+            first: Logical clock of the first; each has one of its own.
+            told: What they say.
+        """
         hostname, offset, pid = self._hostname, utc_offset(), self._pid
         return [
             {
-                "hostname": hostname, "utcoffset": offset, "pid": pid, "clock": clock, **fields, "timestamp": at,
-                "type": type_,
+                "hostname": hostname, "utcoffset": offset, "pid": pid, "clock": clock, **fields_of(what),
+                "timestamp": at, "type": type_,
             }
-            for type_, at, clock, fields in raw
+            for clock, (type_, at, what) in enumerate(told, first)
         ]  # fmt: skip
 
     def publication(

@@ -97,7 +97,7 @@ class Executor:
     def started(self, run: Execution) -> None:
         """Tell those who listen to events that a task begins."""
         if run.events:
-            self.results.event("task-started", {"uuid": run.request.id})
+            self.results.event("task-started", run.request.id)
 
     def outcome(self, run: Execution) -> Outcome:
         """What to report of a run that has ended, to those who listen to events too."""

@@ -110,19 +110,19 @@ def log_outcome(run: Execution) -> None:
 _SHORT = frozenset({type(None), bool, float})
 
 
-def ending_events(run: Execution) -> list[tuple[str, dict[str, Any]]]:
-    """What those who listen to events are told of how a run ended: types and fields."""
+def ending_events(run: Execution) -> list[tuple[str, Any]]:
+    """What those who listen to events are told of how a run ended: types, and what `ReportedEvent` has."""
     kind, task_id = run.kind, run.request.id
     if kind == SUCCEEDED:
         value = run.value
         text = repr(value) if type(value) in _SHORT else saferepr(value, run.task.plan.resultrepr_maxsize)
-        return [("task-succeeded", {"uuid": task_id, "result": text, "runtime": run.runtime})]
+        return [("task-succeeded", (task_id, text, run.runtime))]
     failure = {"uuid": task_id, "exception": describe_end(run), "traceback": run.traceback}
     if kind == RETRIED:
         if run.value.exc is not None:
             failure["exception"] = saferepr(run.value.exc)
         return [("task-retried", failure)]
-    found: list[tuple[str, dict[str, Any]]] = []
+    found: list[tuple[str, Any]] = []
     if kind in (REQUEUED, REJECTED):
         found.append(("task-rejected", {"uuid": task_id, "requeue": kind == REQUEUED}))
     if kind in (FAILED, REJECTED):

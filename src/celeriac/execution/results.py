@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Type of an event, Unix time, fields.
-ReportedEvent: TypeAlias = tuple[str, float, dict[str, Any]]
+#: Type of an event, Unix time, and its fields: the id of a task that started, id, text of the result and seconds of
+#: one that succeeded, a mapping otherwise.
+ReportedEvent: TypeAlias = tuple[str, float, Any]
 #: Seconds a finished task may wait for others before it is stored and reported.
 MAX_DELAY = 0.005
 #: A batch this long is stored at once.
@@ -43,7 +44,7 @@ class ResultBuffer:
         send: Takes a batch of outcomes to the coordinator.
         stop_waiting: Says that the worker is going away: stop retrying a store that is down.
         join: Takes the ends of tasks in chords, and ``stop_waiting``.
-        report: Takes events about tasks, before the outcomes of these: types, Unix times and fields; None wants none.
+        report: Takes events about tasks, before the outcomes of these; None wants none.
         apart: Store and report in the side thread only, whatever is there as soon as it is free: for a caller that
             must not wait.
     """
@@ -79,7 +80,7 @@ class ResultBuffer:
         """Queue the end of a task that is in the header of a chord; it is recorded after its result is stored."""
         self._parts.append(part)
 
-    def event(self, type_: str, fields: dict[str, Any]) -> None:
+    def event(self, type_: str, fields: Any) -> None:
         """Queue an event about a task; one that ends it, after its record was queued."""
         if self._report is not None:
             self._events.append((type_, time.time(), fields))

@@ -52,8 +52,8 @@ class PoolListener(Protocol):
         """Jobs ended: number, kind, runtime in seconds, detail."""
         ...
 
-    def on_events(self, events: Sequence[tuple[str, float, dict[str, Any]]]) -> None:
-        """Jobs with ``events`` report: types, Unix times and fields. Comes before the outcomes of these jobs."""
+    def on_events(self, events: Sequence[tuple[str, float, Any]]) -> None:
+        """Jobs with ``events`` report: types, Unix times and fields; called before the outcomes of these jobs come."""
         ...
 
     def on_slot_lost(

@@ -492,7 +492,7 @@ class Coordinator:
             entry.began_at = at
             self._time_limits.start(entry)
 
-    def on_events(self, events: Sequence[tuple[str, float, dict[str, Any]]]) -> None:
+    def on_events(self, events: Sequence[tuple[str, float, Any]]) -> None:
         self.events.relay(events)
 
     def on_outcomes(self, slot: Slot, outcomes: Sequence[tuple[int, int, float, str | None]]) -> None:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from celeriac.events.publisher import EventPublisher
+    from celeriac.events.wire import Told
     from celeriac.typing import Headers
     from celeriac.utils.clock import LamportClock
     from celeriac.worker.ledger import Entry
@@ -126,8 +127,8 @@ class EventReporter:
         }
         self._send(type_, fields)
 
-    def _send(self, type_: str, fields: Mapping[str, Any], at: float | None = None) -> None:
-        self._publisher.add(((type_, time.time() if at is None else at, self._clock.forward(), fields),))
+    def _send(self, type_: str, fields: Mapping[str, Any]) -> None:
+        self._publisher.add(self._clock.forward(), [(type_, time.time(), fields)])
 
     # -- turning events of tasks on and off ----------------------------------------------------------------------
 
@@ -147,18 +148,18 @@ class EventReporter:
     def received(self, entries: Iterable[Entry]) -> None:
         """Tasks were taken in; from here on their processes report about them."""
         if self.task_events:
-            now, told = time.time(), []
+            now = time.time()
+            told: list[Told] = []
             for entry in entries:
                 if entry.plan.send_events:
                     entry.job.events = True
-                    told.append(("task-received", now, _received_fields(entry)))
+                    told.append(("task-received", now, (entry.job.headers,)))
             self.relay(told)
 
-    def relay(self, events: Sequence[tuple[str, float, Mapping[str, Any]]]) -> None:
-        """Pass on what the process of a task reported: types, Unix times and fields."""
+    def relay(self, events: Sequence[Told]) -> None:
+        """Pass on what the process of a task reported."""
         if self.task_events and events:
-            first = self._clock.forward(len(events)) - len(events) + 1
-            self._publisher.add([(each[0], each[1], clock, each[2]) for clock, each in enumerate(events, first)])
+            self._publisher.add(self._clock.forward(len(events)) - len(events) + 1, events)
 
     def failed(self, headers: Headers, exc: BaseException) -> None:
         """A task failed without its process: that died, was killed, or there was no such task."""
@@ -188,19 +189,3 @@ class EventReporter:
         if self.task_events:
             fields = {"uuid": headers.get("id"), "terminated": terminated, "signum": signum, "expired": expired}
             self._send("task-revoked", fields)
-
-
-def _received_fields(entry: Entry) -> dict[str, Any]:
-    headers = entry.job.headers
-    get = headers.get
-    return {
-        "uuid": entry.task_id,
-        "name": get("shadow") or headers["task"],
-        "args": get("argsrepr"),
-        "kwargs": get("kwargsrepr"),
-        "root_id": get("root_id"),
-        "parent_id": get("parent_id"),
-        "retries": get("retries") or 0,
-        "eta": get("eta"),
-        "expires": get("expires"),
-    }

@@ -49,12 +49,12 @@ def publisher(app: Celery) -> EventPublisher:
 
 
 def raw(type_: str, number: int = 1) -> Any:
-    return type_, time.time(), number, {"uuid": str(number)}
+    return number, [(type_, time.time(), {"uuid": str(number)})]
 
 
 def test_events_of_tasks_go_in_lists_and_others_one_by_one(publisher: EventPublisher, sent: list[Any]) -> None:
     for type_, number in (("task-a", 1), ("task-b", 2), ("worker-x", 3), ("task-c", 4)):
-        publisher.add([raw(type_, number)])
+        publisher.add(*raw(type_, number))
     publisher.start()
     publisher.stop(PATIENCE)
     assert [key for key, _ in sent] == ["worker.x", "task.multi"]
@@ -75,11 +75,11 @@ def test_while_nobody_listens_only_that_is_asked(app: Celery, publisher: EventPu
     app.publisher.publish_many = publish_many  # type: ignore[method-assign, assignment]
     publisher.start()
     for count in (1, 2, 3):
-        publisher.add([raw("task-a")])
+        publisher.add(*raw("task-a"))
         wait_until(lambda: len(published) >= count, what="it was published")  # noqa: B023 - called at once
     assert published[:3] == [[(False, True)], [(True, True)], [(True, True)]]
     listening.set()
-    publisher.add([raw("task-a")])
+    publisher.add(*raw("task-a"))
     publisher.stop(PATIENCE)
     assert published[-2:] == [[(True, True)], [(False, True)]]
 
@@ -87,7 +87,7 @@ def test_while_nobody_listens_only_that_is_asked(app: Celery, publisher: EventPu
 def test_long_lists_are_cut(publisher: EventPublisher, sent: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "MAX_BATCH", 10)
     for number in range(25):
-        publisher.add([raw("task-a", number)])
+        publisher.add(*raw("task-a", number))
     publisher.start()
     publisher.stop(PATIENCE)
     assert [len(body) for _, body in sent] == [10, 10, 5]
@@ -98,9 +98,9 @@ def test_events_wait_for_a_broker_and_keep_their_order(
 ) -> None:
     sent.append("refuse")
     publisher.start()
-    publisher.add([raw("task-a", 1)])
+    publisher.add(*raw("task-a", 1))
     wait_until(lambda: "cannot be published" in caplog.text, what="an attempt failed")
-    publisher.add([raw("task-b", 2)])
+    publisher.add(*raw("task-b", 2))
     sent.remove("refuse")
     wait_until(lambda: sum(len(body) for _, body in sent) == 2, what="both are published")
     publisher.stop(PATIENCE)
@@ -116,7 +116,7 @@ def test_the_oldest_are_given_up_and_leaving_does_not_wait(
     sent.append("refuse")
     publisher.start()
     for number in range(50):
-        publisher.add([raw("task-a", number)])
+        publisher.add(*raw("task-a", number))
     sent.remove("refuse")
     publisher.stop(PATIENCE)
     assert [each["uuid"] for _, body in sent for each in body][-1] == "49"
@@ -124,7 +124,7 @@ def test_the_oldest_are_given_up_and_leaving_does_not_wait(
     sent.append("refuse")
     lost = EventPublisher(app, "w@h")
     lost.start()
-    lost.add([raw("task-a")])
+    lost.add(*raw("task-a"))
     lost.stop(PATIENCE)
     assert sent == ["refuse"]
 
@@ -150,8 +150,8 @@ class Notes:
     def start(self) -> None:
         self.started += 1
 
-    def add(self, events: Any) -> None:
-        self.events.extend(events)
+    def add(self, first: int, events: Any) -> None:
+        self.events.extend((type_, at, clock, told) for clock, (type_, at, told) in enumerate(events, first))
 
     def stop(self, timeout: float) -> None:
         pass
