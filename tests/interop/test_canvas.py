@@ -63,6 +63,33 @@ def test_chain_kept_in_the_store_goes_on_after_steps_in_workers_of_celery(fleet:
     assert [each["parent_id"] for each in found] == [None, *ids[:-1]]
 
 
+def test_chord_with_a_kept_body_and_parts_in_workers_of_both(fleet: Fleet) -> None:
+    for library in (CELERY, CELERIAC):
+        fleet.worker(library)
+    client = fleet.start_client(CELERIAC, task_graph_inline_max=0)
+    try:
+        header = [Sig("add", (n, n), options={"queue": fleet.queue((CELERY, CELERIAC)[n % 2])}) for n in range(6)]
+        body, _ = client("chord", header, Sig("total", options={"queue": fleet.queue(CELERIAC)}))
+        assert client("outcome", body).value == 30
+    finally:
+        client.close()
+
+
+def test_chain_kept_in_the_store_fails_where_only_workers_of_celery_are(fleet: Fleet) -> None:
+    fleet.worker(CELERY)
+    client = fleet.start_client(CELERIAC, task_graph_inline_max=0)
+    try:
+        step = Sig("double", options={"queue": fleet.queue(CELERY)})
+        found = client(
+            "outcome", client("chain", Sig("add", (1, 2), options={"queue": fleet.queue(CELERY)}), step, step)
+        )
+    finally:
+        client.close()
+    assert found.state == "FAILURE"
+    assert found.error is not None
+    assert found.error.name == "NotRegistered"
+
+
 @senders
 @pytest.mark.parametrize("runner", [CELERY, CELERIAC])
 def test_chain_keeps_root_and_parent(fleet: Fleet, sender: str, runner: str) -> None:

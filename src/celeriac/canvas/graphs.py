@@ -88,6 +88,9 @@ def kept_apart(app: AppLike, chain: list[Any]) -> list[Any]:
 def shared_body(app: AppLike, body: Any, members: int) -> Any:
     """What the messages of a header are to carry for the body of their chord: itself, or a reference to what is stored.
 
+    A body that fits into a message stays there unless it refers to something itself, so that workers of Celery can send
+    those that they can run.
+
     Args:
         app: The application.
         body: The body, frozen.
@@ -99,8 +102,9 @@ def shared_body(app: AppLike, body: Any, members: int) -> Any:
     reference = _reference(app, graph_id, body, body)
     serializer = app.serializers.by_name(app.conf.task_serializer)
     try:
-        saved = len(serializer.dumps(body)) - len(serializer.dumps(reference))
-        if saved * members <= app.conf.task_graph_inline_max:
+        size, limit = len(serializer.dumps(body)), app.conf.task_graph_inline_max
+        refers = any(map(is_reference, body["options"].get("chain") or ()))
+        if not (refers or size > limit) or (size - len(serializer.dumps(reference))) * members <= limit:
             return body
         stored = {graph_id: _packed(serializer, [body])}
     except SerializationError:

@@ -396,9 +396,11 @@ GROUPS: Final[tuple[Group, ...]] = (
         _o("result_backend_transport_options", "dict", {}, "CELERY_RESULT_BACKEND_TRANSPORT_OPTIONS",
            "Options of the result backend, by name."),
         _o("result_chord_retry_interval", "float", 1.0, "CELERY_RESULT_CHORD_RETRY_INTERVAL",
-           "Seconds between two looks at a chord on backends that cannot count.", minimum=0),
+           "Seconds between two looks at a chord that a client of Celery sent with `celery.chord_unlock`; no other is "
+           "looked at again and again.", minimum=0),
         _o("result_chord_join_timeout", "float", 3.0, "CELERY_RESULT_CHORD_JOIN_TIMEOUT",
-           "Seconds a worker may take to collect the results of a chord's header.", minimum=0),
+           "Seconds to wait for each result of such a chord's header; those of any other are there when it ends.",
+           minimum=0),
         _o("result_backend_max_sleep_between_retries_ms", "int", 10000,
            "CELERY_RESULT_BACKEND_MAX_SLEEP_BETWEEN_RETRIES_MS",
            "Longest pause between attempts at the result backend, in milliseconds.", minimum=0),

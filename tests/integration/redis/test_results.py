@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import threading
 import time
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celeriac.backend import BackendOptions, ResultRecord
+from celeriac.backend import BackendOptions, ChordPart, ChordProgress, ResultRecord
 from celeriac.backend.notifier import stop_lingering
 from celeriac.backend.redis import RedisBackend
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, TimeoutError
@@ -427,3 +428,34 @@ def test_results_beyond_what_the_server_sends_to_subscribers(
         timer.join(PATIENCE)
     finally:
         server.execute("CONFIG", "SET", "client-output-buffer-limit", "pubsub 32mb 8mb 60")
+
+
+def test_parts_of_an_unordered_chord_come_as_they_ended(open_backend: OpenBackend, server: RespConnection) -> None:
+    backend = open_backend(transport_options={"result_chord_ordered": False})
+    backend.open_chord("c", 3)
+    parts = [ChordPart(f"t{index}", index, "SUCCESS", index) for index in range(3)]
+    for index in (2, 0):
+        told = backend.add_chord_parts("c", [parts[index]], None, lease=3600.0)
+        assert told is ChordProgress.RECORDED
+    assert server.execute("TYPE", "celery-taskset-meta-c.j") == b"list"
+    assert backend.add_chord_parts("c", [parts[1]], None, lease=3600.0) is ChordProgress.BODY_WANTED
+    assert backend.add_chord_parts("c", [parts[1]], b"body", lease=3600.0) is ChordProgress.COMPLETE
+    loaded = backend.load_chord("c")
+    assert loaded is not None
+    assert [part.result for part in loaded] == [2, 0, 1]
+    backend.close_chord("c")
+
+
+@pytest.mark.parametrize("ids", [("a", "abc"), ("SUCCESS", "1")])
+def test_parts_are_stored_as_celery_stores_them_whatever_their_ids(
+    open_backend: OpenBackend, server: RespConnection, ids: tuple[str, str]
+) -> None:
+    backend = open_backend()
+    backend.open_chord("c", 3)
+    backend.add_chord_parts(
+        "c", [ChordPart(each, n, "SUCCESS", each) for n, each in enumerate(ids)], None, lease=3600.0
+    )
+    stored = server.execute("ZRANGE", "celery-taskset-meta-c.j", 0, -1)
+    assert [json.loads(each) for each in stored] == [[1, each, "SUCCESS", each] for each in ids]
+    members = server.execute("SMEMBERS", "celery-taskset-meta-c.d")
+    assert sorted(members) == sorted(f"{each}:{n}".encode() for n, each in enumerate(ids))

@@ -159,12 +159,12 @@ def test_reference_is_a_task_for_workers_of_celery(
     assert reference["kwargs"]["graph"] in kept
 
 
-@pytest.mark.parametrize(("size", "is_kept"), [(3, False), (100, True)])
-def test_body_of_a_chord_with_a_large_header_is_kept_once(
-    app: Celery, sent: Callable[[], Any], kept: dict[str, bytes], size: int, is_kept: bool
+@pytest.mark.parametrize(("size", "argument", "is_kept"), [(2, "x" * 4000, True), (200, "x", False)])
+def test_a_large_body_of_a_chord_is_kept_once(
+    app: Celery, sent: Callable[[], Any], kept: dict[str, bytes], size: int, argument: str, is_kept: bool
 ) -> None:
     add, fail = app.tasks["p.add"], app.tasks["p.fail"]
-    body = add.si(1, 2).on_error(fail.s())
+    body = add.si(argument, "y").on_error(fail.s())
     result = chord([add.s(number, 1) for number in range(size)], body).apply_async()
     carried = [body[2]["chord"] for _, body in sent()]
     assert len(carried) == size
@@ -175,7 +175,12 @@ def test_body_of_a_chord_with_a_large_header_is_kept_once(
     assert carried[0]["options"]["task_id"] == result.id
     assert [each["task"] for each in carried[0]["options"]["link_error"]] == ["p.fail"]
     found = graphs.body_of(app, carried[0])
-    assert (found["task"], found["args"], found["options"]["task_id"]) == ("p.add", [1, 2], result.id)
+    assert (found["task"], found["args"], found["options"]["task_id"]) == ("p.add", [argument, "y"], result.id)
+
+
+def test_a_body_that_refers_to_more_is_kept_once(app: Celery, sent: Callable[[], Any], kept: dict[str, bytes]) -> None:
+    chords_of(app, 20).apply_async()
+    assert all(graphs.is_reference(body[2]["chord"]) for _, body in sent())
 
 
 def test_resuming_sends_the_next_step_as_the_one_before_would(
