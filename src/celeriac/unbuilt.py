@@ -21,7 +21,6 @@ APP_MEMBERS: Final = {
 #: Options of `app.Worker`, and what is missing.
 WORKER_OPTIONS: Final = {
     "beat": "the embedded scheduler",
-    "pool_cls": "custom pools",
     "schedule_filename": "the embedded scheduler",
     "scheduler": "the embedded scheduler",
     "statedb": "the state file",
@@ -45,4 +44,4 @@ SETTINGS: Final = {
 COMMANDS: Final = frozenset({"graph"})
 
 #: Pools.
-POOLS: Final = ("custom", "eventlet", "gevent")
+POOLS: Final = ("eventlet", "gevent")

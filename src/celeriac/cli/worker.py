@@ -10,6 +10,7 @@ from celeriac import unbuilt
 from celeriac.cli.daemon import Daemon, apply_settings, daemon_options, log_format_option, set_log_format
 from celeriac.cli.options import COMMA_SEPARATED_LIST, LOG_LEVEL, ParamType, command, option
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.pool.custom import is_custom
 from celeriac.signals import worker_ready, worker_shutdown
 from celeriac.utils.nodenames import default_nodename, host_format
 from celeriac.worker.assembly import POOLS, Worker, WorkerOptions
@@ -62,8 +63,8 @@ class Pool(ParamType):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value in unbuilt.POOLS:
             self.fail(f"the pool {value!r} is not built yet; there are {', '.join(POOLS)}", param, ctx)
-        if value not in POOLS:
-            self.fail(f"there is no pool {value!r}; there are {', '.join(POOLS)}", param, ctx)
+        if value not in POOLS and not is_custom(value):
+            self.fail(f"there is no pool {value!r}; there are {', '.join(POOLS)}, and class paths", param, ctx)
         return str(value)
 
 
@@ -113,7 +114,7 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
         help="Further modules to import, separated by commas.")  # fmt: skip
 @option("-P", "--pool", type=Pool(), metavar="POOL", section=WORK,
         help="How tasks run: prefork (child processes), threads, asyncio (coroutines in one child), or solo "
-             "(in this process, one at a time). Default: worker_pool, which is prefork.")  # fmt: skip
+             "(in this process, one at a time); or a class path. Default: worker_pool, which is prefork.")  # fmt: skip
 @option("-c", "--concurrency", type=Concurrency(), metavar="N|auto", section=WORK,
         help="Tasks at once. Default: worker_concurrency, or the number of CPUs.")  # fmt: skip
 @option("--autoscale", type=Autoscale(), metavar="MAX,MIN", section=WORK,

@@ -48,9 +48,8 @@ class LocalPool:
         self._hostname = hostname
         self._slot = Slot(1, pid=os.getpid())
         self._jobs: deque[Job] = deque()
-        # A worker inside of another program may run in a thread, which no signal handler interrupts.
-        self._takes_signals = threading.current_thread() is threading.main_thread()
-        self._main = threading.get_ident()
+        # The thread that runs jobs, where a signal handler interrupts it: the main one.
+        self._main: int | None = None
         self._changed = threading.Condition()
         self._closed = False
         self._gone = threading.Event()
@@ -71,7 +70,8 @@ class LocalPool:
         """Work in the calling thread until `stop`."""
         results = ResultBuffer(self._report, lambda: self._closed, join=record_parts, report=self._report_events)
         executor = Executor(self._app, self._hostname, results)
-        if self._takes_signals:
+        if threading.current_thread() is threading.main_thread():
+            self._main = threading.get_ident()
             soft_limits.install()
         signals.worker_process_init.send(sender=self._hostname)
         job: Job | None = None
@@ -165,7 +165,7 @@ class LocalPool:
 
     def exceed(self, slot: Slot, seq: int) -> bool:
         """Raise the soft limit in the main thread, which runs the job; a signal is how to reach it."""
-        if seq not in slot.assigned or not self._takes_signals:
+        if seq not in slot.assigned or self._main is None:
             return False
         signal.pthread_kill(self._main, signal.SIGUSR1)
         return True

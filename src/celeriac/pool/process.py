@@ -526,6 +526,8 @@ class ProcessPool:
         return True
 
     async def stop(self, *, timeout: float | None) -> None:
+        if self._stopping:
+            return
         self._stopping = True
         if self._stop_timer is not None:
             self._stop_timer.cancel()

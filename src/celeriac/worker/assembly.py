@@ -16,6 +16,7 @@ from celeriac.app.builtins import BUILT_IN
 from celeriac.app.queues import worker_direct
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.log import setup_logging
+from celeriac.pool.custom import find_pool, is_custom
 from celeriac.pool.spawner import fork_spawner
 from celeriac.utils.dataclass import dataclass
 from celeriac.utils.nodenames import default_nodename, host_format, node_format
@@ -49,7 +50,7 @@ class WorkerOptions:
         hostname: Node name; ``%h`` and the like are expanded.
         concurrency: Tasks at once; None is ``worker_concurrency`` or the number of CPUs.
         autoscale: Most and least tasks at once, as ``10,2`` or a pair: the pool grows and shrinks between them.
-        pool: ``prefork``, ``threads``, ``asyncio`` or ``solo``.
+        pool: A class path, ``custom``, ``prefork``, ``threads``, ``asyncio`` or ``solo``.
         loglevel: Level, by number or name.
         logfile: Path; None is stderr.
         queues: Names of the queues to consume; None is all of ``task_queues``.
@@ -104,6 +105,8 @@ class Worker:
         self.app = app
         self.options = options or WorkerOptions()
         self.hostname = host_format(default_nodename(self.options.hostname))
+        #: Makes the pool, when it is none of ours.
+        self.custom_pool: Any = None
         self.pool_name = self._choose_pool()
         self.autoscale = None if not self.options.autoscale else parse_autoscale(self.options.autoscale)
         self.concurrency = self._choose_concurrency()
@@ -113,7 +116,9 @@ class Worker:
         name = self.options.pool or self.app.conf.worker_pool or "prefork"
         if name in unbuilt.POOLS:
             raise ImproperlyConfigured(f"worker_pool {name!r} is not built yet; use one of {', '.join(POOLS)}")
-        if name not in POOLS:
+        if name not in POOLS and is_custom(name):
+            self.custom_pool = find_pool(name)
+        elif name not in POOLS:
             raise ImproperlyConfigured(f"worker_pool is {name!r}; known are {', '.join(POOLS)}")
         return "prefork" if name == "processes" else name
 
@@ -137,7 +142,7 @@ class Worker:
     @property
     def runner(self) -> str:
         """How its children run jobs."""
-        return RUNNERS[self.pool_name]
+        return RUNNERS.get(self.pool_name, "")
 
     @property
     def slot_capacity(self) -> int:
@@ -288,7 +293,7 @@ class Worker:
 
     def _fork_spawner(self) -> tuple[int, socket] | None:
         """The spawner's pid and its control socket; None for a pool without child processes."""
-        if self.pool_name == "solo":
+        if self.pool_name == "solo" or self.custom_pool is not None:
             return None
         conf = self.app.conf
         if conf.worker_pool_start_method != "fork":

@@ -33,6 +33,8 @@ def make_worker(app: Celery, options: dict[str, Any]) -> Worker:
     for name, what in unbuilt.WORKER_OPTIONS.items():
         if given.pop(name, None):
             raise ImproperlyConfigured(f"app.Worker({name}={options[name]!r}): not built yet: {what}; leave it out")
+    if "pool_cls" in given:
+        given["pool"] = given.pop("pool_cls")
     if "events" in given:
         given["task_events"] = given.pop("events")
     if given.pop("disable_prefetch", False):

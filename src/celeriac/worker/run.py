@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from celeriac.events.publisher import EventPublisher
 from celeriac.exceptions import WorkerShutdown
 from celeriac.platform import signals as os_signals
+from celeriac.pool.custom import make_pool
 from celeriac.pool.local import LocalPool
 from celeriac.pool.process import ProcessPool
 from celeriac.utils.imports import symbol_by_name
@@ -52,6 +53,10 @@ def run(worker: Worker, queues: Sequence[Queue], spawner: tuple[int, socket] | N
     Returns:
         Exit status of the process.
     """
+    if worker.custom_pool is not None:
+        pool = make_pool(worker.custom_pool, worker.app, worker.hostname, worker.concurrency)
+        worker.coordinator = _coordinator(worker, pool, queues)
+        return asyncio.run(_run_with_signals(worker.coordinator))
     if spawner is None:
         local = LocalPool(worker.app, worker.hostname)
         worker.coordinator = _coordinator(worker, local, queues)

@@ -105,6 +105,26 @@ def test_task_that_ends_the_solo_worker_is_charged_and_the_worker_exits(workshop
     assert workshop.task("add").delay(1, 1).get(timeout=PATIENCE) == 2
 
 
+@pytest.mark.parametrize("how", ["class path", "environment"])
+def test_pool_of_the_users_own(workshop: Workshop, how: str) -> None:
+    path = "tests.support.inline_pool:InlinePool"
+    if how == "class path":
+        worker = workshop.start(pool=path)
+    else:
+        worker = workshop.start(pool="custom", env={"CELERY_CUSTOM_WORKER_POOL": path})
+    assert workshop.task("pid").delay().get(timeout=PATIENCE) == worker.pid
+    with pytest.raises(ValueError, match="on purpose"):
+        workshop.task("fail").delay().get(timeout=PATIENCE)
+    assert worker.stop() == 0
+
+
+def test_class_that_is_no_pool_is_refused_with_what_it_lacks(workshop: Workshop) -> None:
+    worker = workshop.start(pool="tests.support.inline_pool:NoPool", wait=False)
+    assert worker.wait() != 0
+    assert "lacks" in worker.log
+    assert "recall" in worker.log
+
+
 def test_pool_that_is_not_built_is_refused_by_name(workshop: Workshop) -> None:
     worker = workshop.start(pool="gevent", wait=False)
     assert worker.wait() != 0

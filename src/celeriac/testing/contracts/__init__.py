@@ -26,6 +26,7 @@ from celeriac.testing.contracts.broker import BrokerContract
 from celeriac.testing.contracts.broker_lease import LeaseContract
 from celeriac.testing.contracts.broker_server import MalformedContract, ServerBrokerContract
 from celeriac.testing.contracts.broker_subject import BrokerUnderTest
+from celeriac.testing.contracts.pool import PoolContract
 from celeriac.testing.contracts.schedule_store import ScheduleStoreContract
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "LeaseContract",
     "MalformedContract",
     "MalformedResultContract",
+    "PoolContract",
     "ScheduleStoreContract",
     "ServerBackendContract",
     "ServerBrokerContract",
