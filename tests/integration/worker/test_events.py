@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import PATIENCE
+from tests.support import PATIENCE, wait_until
 from tests.support.events import Listener
 from tests.support.worker import Workshop
 
@@ -183,3 +183,23 @@ def test_without_heartbeats_a_worker_is_silent(workshop: Workshop, listening: Li
     workshop.start().stop()
     listening.wait("worker-offline", hostname="w1@test")
     assert {event["hostname"] for event in listening.events if event["type"].startswith("worker-")} == {"w1@test"}
+
+
+def test_events_are_turned_on_while_the_worker_runs(workshop: Workshop, listening: Listener) -> None:
+    workshop.start()
+    wait_until(workshop.app.control.ping, what="the worker takes commands")
+    assert workshop.app.control.enable_events(reply=True, timeout=PATIENCE) == [
+        {"w0@test": {"ok": "task events enabled"}}
+    ]
+    result = workshop.task("add").delay(1, 2)
+    listening.wait("task-succeeded", uuid=result.id)
+
+
+def test_a_receiver_asks_workers_for_a_heartbeat(workshop: Workshop) -> None:
+    workshop.start(heartbeat_interval=3600.0)
+    wait_until(workshop.app.control.ping, what="the worker takes commands")
+    with workshop.app.connection_for_read() as connection:
+        receiver = workshop.app.events.Receiver(connection, routing_key="worker.#")
+        events = (event for batch in receiver.itercapture(timeout=PATIENCE) for event in batch)
+        beat = next(event for event in events if event["type"] == "worker-heartbeat")
+    assert beat["hostname"] == "w0@test"
