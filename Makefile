@@ -16,7 +16,7 @@ ARGS ?=
 export UV_PYTHON_DOWNLOADS ?= never
 
 .PHONY: help setup demo test check format lint types layers changelog bench bench-quick interop chaos \
-        chaos-sample schedules docs servers clean
+        chaos-sample schedules workflows docs servers clean
 
 help: ## List the targets
 	@bold= plain=; if [[ -t 1 ]]; then bold=$$'\033[1m' plain=$$'\033[0m'; fi; \
@@ -87,6 +87,10 @@ chaos-sample: setup ## The part of chaos that every test run includes
 
 schedules: setup ## Compare crontabs in every zone, over ten years, with a walk over every minute (takes an hour)
 	CELERIAC_TEST_CRONTABS=$${CELERIAC_TEST_CRONTABS:-1000} $(BIN)/pytest tests/unit/schedules/test_crontab_walk.py -q -n 0
+
+workflows: setup ## Compare thousands of random workflows in eager mode, in memory and on Redis (takes some minutes)
+	CELERIAC_TEST_WORKFLOWS=$${CELERIAC_TEST_WORKFLOWS:-2000} $(BIN)/pytest \
+	    tests/integration/client/test_random_workflows.py -q -n 0
 
 docs: setup ## Build the documentation into docs/_build/html
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
