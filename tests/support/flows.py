@@ -175,7 +175,7 @@ def _joined(parts: tuple[Plan, ...], *, piped: bool) -> tuple[Plan, ...]:
         inner = part.parts if part.kind == "chain" else (part,)
         for step in inner:
             is_one = step.kind == "group" and len(step.parts) == 1 and step is inner[-1]
-            is_body = len(steps) == 1 and steps[0] is parts[0] and steps[0].kind == "group"
+            is_body = len(steps) == 1 and steps[0].kind == "group" and (not piped or steps[0] is parts[0])
             steps.append(step.parts[0] if is_one and not is_body and not (piped and number == 0) else step)
     return tuple(each for step in steps for each in (step.parts if step.kind == "chain" else (step,)))
 

@@ -6,6 +6,8 @@ A pair whose store cannot join chords refuses them with a clear error; all else 
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,21 +27,35 @@ if TYPE_CHECKING:
     Make = Callable[[Callable[..., Any], Site], Any]
 
 
+def pairs(*names: str) -> list[Any]:
+    """Parameters of `site`; the tests of each pair run in one process of pytest-xdist."""
+    return [pytest.param(name, marks=pytest.mark.xdist_group(f"chapter-{name}")) for name in names]
+
+
 #: Pairs whose store keeps results, and joins chords.
-STORES = ["redis", "amqp", "amqp+postgresql", "sqlite"]
+STORES = pairs("redis", "amqp", "amqp+postgresql", "sqlite")
 
 with_store = pytest.mark.parametrize("site", STORES, indirect=True)
 
 
-@pytest.fixture(scope="module", params=[*STORES, "amqp+rpc"])
-def site(
-    request: pytest.FixtureRequest,
-    settings_of: Callable[[str], dict[str, Any]],
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Site]:
-    """A client and one worker of two children, for tests that leave it as it was."""
-    with site_at_work(settings_of(request.param), tmp_path_factory.mktemp("chapter")) as site:
-        yield site
+@pytest.fixture(scope="module")
+def sites(
+    settings_of: Callable[[str], dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Site]]:
+    """A client and one worker of two children for each pair, once it is asked for; tests leave them as they were."""
+    with ExitStack() as stack:
+
+        @cache
+        def of(pair: str) -> Site:
+            return stack.enter_context(site_at_work(settings_of(pair), tmp_path_factory.mktemp("chapter")))
+
+        yield of
+
+
+@pytest.fixture(params=[*STORES, *pairs("amqp+rpc")])
+def site(request: pytest.FixtureRequest, sites: Callable[[str], Site]) -> Site:
+    """Those of one pair."""
+    return sites(request.param)
 
 
 def get(result: Any) -> Any:
@@ -188,7 +204,7 @@ def test_documented_value_of_a_chord(site: Site, s: Any, make: Make, value: Any)
     assert get(make(s, site).apply_async()) == value
 
 
-@pytest.mark.parametrize("site", ["amqp+rpc"], indirect=True)
+@pytest.mark.parametrize("site", pairs("amqp+rpc"), indirect=True)
 @pytest.mark.parametrize(("make", "value"), CHORDS.values(), ids=CHORDS)
 def test_chord_is_refused(site: Site, s: Any, make: Make, value: Any) -> None:
     # Those that only begin in a worker fail there.
