@@ -23,7 +23,6 @@ WORKER_OPTIONS: Final = {
     "beat": "the embedded scheduler",
     "schedule_filename": "the embedded scheduler",
     "scheduler": "the embedded scheduler",
-    "statedb": "the state file",
 }
 
 #: Settings that a worker cannot honour, and what is missing.
@@ -33,7 +32,6 @@ SETTINGS: Final = {
     "worker_cancel_long_running_tasks_on_connection_loss": "cancelling tasks when the connection is lost",
     "worker_consumer": "custom consumers",
     "worker_deduplicate_successful_tasks": "skipping redelivered tasks that have succeeded",
-    "worker_state_db": "keeping revoked tasks",
     "worker_timer": "custom timers",
     "security_certificate": "signed messages",
     "security_cert_store": "signed messages",

@@ -10,6 +10,7 @@ from celeriac.backend import BackendOptions, open_backend
 from celeriac.broker import BrokerOptions, open_broker
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.serialization.serializers import registry
+from celeriac.utils.dataclass import replace
 from celeriac.utils.url import split_failover
 
 if TYPE_CHECKING:
@@ -97,9 +98,18 @@ def broker_urls(conf: Settings, url: Any) -> list[str]:
     return [f"{transport}://{one}" if transport and "://" not in one else one for one in urls]
 
 
-def make_broker(conf: Settings, url: Any, app_name: str) -> Broker:
-    """The broker of a URL setting; several URLs become one broker that falls over."""
+def make_broker(conf: Settings, url: Any, app_name: str, *, lease: float | None = None) -> Broker:
+    """The broker of a URL setting; several URLs become one broker that falls over.
+
+    Args:
+        conf: Settings.
+        url: The setting's value.
+        app_name: Name of the app, which names the file of the embedded broker.
+        lease: Seconds of its leases; None is ``broker_lease``.
+    """
     options = broker_options(conf, app_name)
+    if lease is not None:
+        options = replace(options, lease=lease)
     brokers = [open_broker(one, options) for one in broker_urls(conf, url)]
     if len(brokers) == 1:
         return brokers[0]

@@ -112,6 +112,8 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
         help="Name of the node: name, or name@%h. Default: celery@<host>.")  # fmt: skip
 @option("-I", "--include", type=COMMA_SEPARATED_LIST, metavar="MODULES", section=WORK,
         help="Further modules to import, separated by commas.")  # fmt: skip
+@option("-S", "--statedb", metavar="PATH", section=WORK,
+        help="File that keeps what is revoked from one run to the next. Default: worker_state_db.")  # fmt: skip
 @option("-P", "--pool", type=Pool(), metavar="POOL", section=WORK,
         help="How tasks run: prefork (child processes), threads, asyncio (coroutines in one child), or solo "
              "(in this process, one at a time); or a class path. Default: worker_pool, which is prefork.")  # fmt: skip
@@ -156,7 +158,6 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 @daemon_options("worker")
 @nothing_to_turn_off("--without-gossip", "gossip between workers")
 @nothing_to_turn_off("--without-mingle", "synchronisation between workers")
-@not_built("-S", "--statedb", what="the state file is")
 @click.argument("settings", nargs=-1, metavar="[-- SETTING=VALUE]...")
 @click.pass_context
 def worker(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> None:

@@ -53,6 +53,7 @@ class WorkerOptions:
         pool: A class path, ``custom``, ``prefork``, ``threads``, ``asyncio`` or ``solo``.
         loglevel: Level, by number or name.
         logfile: Path; None is stderr.
+        statedb: Path of the state file; None is ``worker_state_db``, or no file.
         queues: Names of the queues to consume; None is all of ``task_queues``.
         exclude_queues: Queues not to consume.
         include: Modules to import.
@@ -76,6 +77,7 @@ class WorkerOptions:
     pool: str | None = None
     loglevel: int | str = logging.WARNING
     logfile: str | None = None
+    statedb: str | None = None
     queues: Sequence[str] | None = None
     exclude_queues: Sequence[str] | None = None
     include: Sequence[str] | None = None
@@ -234,6 +236,10 @@ class Worker:
                 "there is no queue to consume: -X excludes every queue that -Q and task_queues name"
             )
         return queues
+
+    def state_path(self) -> str | None:
+        """Path of the state file, if there is to be one."""
+        return self._expand(self.options.statedb or self.app.conf.worker_state_db)
 
     def _expand(self, path: str | None) -> str | None:
         return node_format(path, self.hostname, i=0, I="") if path else None

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from celeriac.worker.ledger import Entry
     from celeriac.worker.mailbox import WorkerMailbox
     from celeriac.worker.reporting import EventReporter
+    from celeriac.worker.revoked import RevokedTasks
     from celeriac.worker.status import WorkerStatus
 
 logger = logging.getLogger("celeriac.worker.strategy")
@@ -176,6 +177,11 @@ class Coordinator:
     def held(self) -> int:
         """Messages that are claimed and not settled."""
         return len(self._ledger)
+
+    @property
+    def revoked(self) -> RevokedTasks:
+        """What must not run."""
+        return self._intake.revoked
 
     # -- life ---------------------------------------------------------------------------------------------------
 

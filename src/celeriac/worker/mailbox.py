@@ -14,6 +14,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.app.connections import make_broker
 from celeriac.control.mailbox import Mailbox
 from celeriac.exceptions import CeleryError, OperationalError, SerializationError, SessionLost
 from celeriac.message import Destination, Publication
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("celeriac.worker.control")
 
+#: Leases of this session are so many times as long as others: it holds nothing that anybody waits for, and an idle
+#: worker is to be quiet.
+_LEASES = 4
 #: Messages taken at once.
 _BATCH = 100
 #: Seconds between attempts to connect: it doubles up to the last.
@@ -66,7 +70,9 @@ class WorkerMailbox:
         self._on_tried: Callable[[], None] | None = on_tried
         self._mailbox = Mailbox(app)
         self._queue = self._mailbox.node_queue(hostname)
-        self._heartbeat = app.conf.broker_lease / 2
+        lease = app.conf.broker_lease * _LEASES
+        self._broker = make_broker(app.conf, app.conf.broker_read_url, app.name, lease=lease)
+        self._heartbeat = lease / 3
         self._session: BrokerSession | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="mailbox", daemon=True)
@@ -127,7 +133,7 @@ class WorkerMailbox:
             self._on_tried = None
 
     def _open(self) -> BrokerSession:
-        session = self._app.broker_for_read.connect()
+        session = self._broker.connect()
         try:
             # What an earlier worker of this name did not hear any more was not said to this one.
             session.purge(self._queue.name)

@@ -11,6 +11,7 @@ import gc
 import logging
 import sys
 import threading
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celeriac.events.publisher import EventPublisher
@@ -30,7 +31,7 @@ from celeriac.worker.mailbox import WorkerMailbox
 from celeriac.worker.reporting import EventReporter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from socket import socket
 
     from celeriac.broker.topology import Queue
@@ -60,11 +61,30 @@ def run(worker: Worker, queues: Sequence[Queue], spawner: tuple[int, socket] | N
     if spawner is None:
         local = LocalPool(worker.app, worker.hostname)
         worker.coordinator = _coordinator(worker, local, queues)
-        return _run_beside(worker.coordinator, local)
+        with _state_kept(worker, worker.coordinator):
+            return _run_beside(worker.coordinator, local)
     worker.coordinator = _coordinator(worker, _process_pool(worker, spawner), queues)
     # The coordinator makes no cycles while it works, and thousands of short-lived objects a second.
     gc.set_threshold(50_000, 20, 20)
-    return asyncio.run(_run_with_signals(worker.coordinator))
+    with _state_kept(worker, worker.coordinator):
+        return asyncio.run(_run_with_signals(worker.coordinator))
+
+
+@contextmanager
+def _state_kept(worker: Worker, coordinator: Coordinator) -> Iterator[None]:
+    """Read the state file first, and write it in the end, where there is one."""
+    path = worker.state_path()
+    if path is None:
+        yield
+        return
+    from celeriac.worker.state_file import StateFile
+
+    state = StateFile(path, coordinator.revoked, worker.app.clock)
+    state.load()
+    try:
+        yield
+    finally:
+        state.save()
 
 
 def _process_pool(worker: Worker, spawner: tuple[int, socket]) -> ProcessPool:

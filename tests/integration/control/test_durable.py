@@ -47,3 +47,14 @@ def test_what_one_worker_was_told_the_next_one_knows(make_workshop: Callable[...
     with pytest.raises(TaskRevokedError, match="revoked"):
         delayed.get(timeout=PATIENCE)
     assert shop.ledger.count("start") == 0
+
+
+def test_a_state_file_keeps_what_only_this_worker_was_told(make_workshop: Callable[..., Workshop]) -> None:
+    shop = make_workshop()
+    path = shop.directory / "state"
+    first = shop.start(statedb=str(path))
+    control = shop.app.control
+    control.revoke("only-here", destination=["w0@test"], reply=True, timeout=PATIENCE)
+    assert first.stop() == 0
+    shop.start(statedb=str(path))
+    assert "only-here" in control.inspect("w1@test", timeout=PATIENCE).revoked()

@@ -113,7 +113,6 @@ def test_disable_prefetch_and_start_method_are_settings(cli: Cli, app: Celery) -
 @pytest.mark.parametrize(
     "argv",
     [
-        ["-S", "state"],
         ["-P", "eventlet"],
     ],
 )

@@ -29,7 +29,7 @@ def test_work_controller_is_another_name_for_it(app: Celery) -> None:
     assert app.WorkController(pool="solo", include=["a"]).options.include == ["a"]
 
 
-@pytest.mark.parametrize("options", [{"beat": True}, {"statedb": "x"}])
+@pytest.mark.parametrize("options", [{"beat": True}, {"scheduler": "x"}])
 def test_options_that_are_not_built_are_refused(app: Celery, options: dict[str, Any]) -> None:
     with pytest.raises(ImproperlyConfigured, match=rf"{next(iter(options))}=.*not built yet"):
         app.Worker(**options)

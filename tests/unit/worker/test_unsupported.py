@@ -20,8 +20,8 @@ def test_every_name_is_a_setting() -> None:
 
 def test_a_setting_that_is_set_is_warned_of(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "celeriac.worker"):
-        assert warn_of_unsupported(Settings({"worker_state_db": "x"})) == ["worker_state_db"]
-    assert "worker_state_db='x' is not honoured: keeping revoked tasks" in caplog.text
+        assert warn_of_unsupported(Settings({"worker_agent": "x"})) == ["worker_agent"]
+    assert "worker_agent='x' is not honoured: agents" in caplog.text
 
 
 def test_defaults_are_not_warned_of() -> None:
