@@ -68,22 +68,6 @@ class Pool(ParamType):
         return str(value)
 
 
-def not_built(*names: str, what: str, is_flag: bool = False) -> Callable[[F], F]:
-    """Decorator: an option of Celery's worker that this version refuses, and does not list.
-
-    Args:
-        names: The option.
-        what: What is missing.
-        is_flag: It takes no value.
-    """
-
-    def refuse(ctx: click.Context, param: click.Parameter, value: Any) -> None:
-        if value is not None and value is not False:
-            raise click.UsageError(f"{names[0]}: {what} not built yet in this version; leave the option out.", ctx)
-
-    return option(*names, is_flag=is_flag, default=None, hidden=True, expose_value=False, callback=refuse)
-
-
 def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
     """Decorator: an option that turns off what this version does not have, and is therefore true.
 

@@ -18,6 +18,7 @@ from celeriac.app.connections import make_broker
 from celeriac.control.mailbox import Mailbox
 from celeriac.exceptions import CeleryError, OperationalError, SerializationError, SessionLost
 from celeriac.message import Destination, Publication
+from celeriac.worker.commands.registry import load_builtins
 
 if TYPE_CHECKING:
     import asyncio
@@ -167,6 +168,8 @@ class WorkerMailbox:
             return
         if not meant or request.is_late():
             return
+        # The first command imports them: here, where no task waits for it.
+        load_builtins()
         answer = self._ask_loop(request)
         if answer is NO_REPLY or request.reply_to is None:
             return

@@ -73,7 +73,8 @@ def request_info(state: ControlState, entry: Entry) -> dict[str, Any]:
     """A task as others see it."""
     args, kwargs = _arguments(state, entry)
     slot = entry.slot
-    began = entry.began_at or (entry.sent_at if slot is not None and entry.seq in slot.assigned else None)
+    runs = slot is not None and entry.seq in islice(slot.assigned, slot.capacity)
+    began = (entry.began_at or entry.sent_at) if runs else None
     return {
         "id": entry.task_id,
         "name": entry.name,
@@ -84,7 +85,7 @@ def request_info(state: ControlState, entry: Entry) -> dict[str, Any]:
         "time_start": began,
         "acknowledged": entry.acked,
         "delivery_info": dict(entry.job.delivery_info),
-        "worker_pid": slot.pid if slot is not None and began is not None else None,
+        "worker_pid": slot.pid if slot is not None and runs else None,
     }
 
 
