@@ -207,6 +207,26 @@ def _emulated(scheme: str, userinfo: str, path: str, **fields: Any) -> Callable[
     return subject
 
 
+def _cosmosdb(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    proxy: ChaosProxy = request.getfixturevalue("emulated")("cosmosdbsql+http")
+    settings = {"cosmosdbsql_consistency_level": "Strong", "cosmosdbsql_database_name": servers.unique()}
+
+    def at_port(port: int) -> str:
+        return f"cosmosdbsql+http://:a2V5@127.0.0.1:{port}"
+
+    url = at_port(proxy.port)
+    return BackendUnderTest(
+        url,
+        options={"settings": settings},
+        batch=50,
+        chord=200,
+        reaction=2.0,
+        put_malformed=_put_malformed(url, settings),
+        disconnect=proxy.reset,
+        url_at_port=at_port,
+    )
+
+
 def _couchbase(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
     """An emulation in this process."""
     from celeriac.backend.kv.couchbase import CouchbaseDriver
@@ -239,10 +259,11 @@ STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     # An entry holds up to 512 KB.
     "consul": _emulated("consul", "", "{unique}", largest=500_000, batch=100),
     "elasticsearch": _emulated("elasticsearch", "user:password@", "{unique}"),
+    "cosmosdbsql": _cosmosdb,
     "couchbase": _couchbase,
     "couchdb": _emulated("couchdb", "user:password@", "{unique}"),
 }
 if "CELERIAC_TEST_AZURE" in os.environ:
     # A connection string: the emulator, Azurite, is too large to install for every run.
     STORES["azure"] = _azure
-SERVERS = ["memcached", "s3", "dynamodb", "arangodb", "consul", "couchdb", "elasticsearch"]
+SERVERS = ["memcached", "s3", "dynamodb", "arangodb", "consul", "cosmosdbsql", "couchdb", "elasticsearch"]

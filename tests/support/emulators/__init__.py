@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.support.emulators.arangodb import ArangoDB
 from tests.support.emulators.consul import Consul
+from tests.support.emulators.cosmosdb import CosmosDB
 from tests.support.emulators.couchdb import CouchDB
 from tests.support.emulators.elasticsearch import Elasticsearch
 from tests.support.emulators.gcs import GoogleCloudStorage
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 EMULATORS: dict[str, Callable[[], Emulator]] = {
     "arangodb": ArangoDB,
     "consul": Consul,
+    "cosmosdbsql+http": CosmosDB,
     "couchdb": CouchDB,
     "elasticsearch": Elasticsearch,
     "gs": GoogleCloudStorage,

@@ -20,6 +20,8 @@ STORES: Final[Mapping[str, str]] = {
     "pylibmc": "memcached",
     "pymemcache": "memcached",
     "consul": "consul",
+    "cosmosdbsql": "cosmosdb",
+    "cosmosdbsql+http": "cosmosdb",
     "couchbase": "couchbase",
     "couchbases": "couchbase",
     "couchdb": "couchdb",
@@ -39,7 +41,6 @@ STORES: Final[Mapping[str, str]] = {
 
 #: Schemes of Celery that nothing here serves yet, by the name of the store.
 NOT_BUILT: Final[Mapping[str, str]] = {
-    "cassandra": "Cassandra",
-    "cosmosdbsql": "Cosmos DB",
+    "cassandra": "Cassandra and Astra DB, for which nothing was tested on a server,",
     "riak": "Riak, whose client for Python is no longer kept up,",
 }

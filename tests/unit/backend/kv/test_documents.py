@@ -15,6 +15,7 @@ from celeriac.backend.kv.driver import ABSENT, Entry
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, SessionRefused
 from tests.support.emulators.arangodb import ArangoDB
 from tests.support.emulators.consul import Consul
+from tests.support.emulators.cosmosdb import CosmosDB
 from tests.support.emulators.couchbase import Collection
 from tests.support.emulators.couchdb import CouchDB
 from tests.support.emulators.elasticsearch import Elasticsearch
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     [
         ("arangodb://host/db/collection", "arangodb", "arango", "arangodb"),
         ("consul://host", "consul", "consul", "consul"),
+        ("cosmosdbsql://:key@host", "cosmosdb", "azure.cosmos", "cosmosdbsql"),
         ("couchbase://user:password@host", "couchbase", "couchbase", "couchbase"),
         ("couchdb://host", "couchdb", "pycouchdb", "couchdb"),
         ("elasticsearch://host", "elasticsearch", "elasticsearch", "elasticsearch"),
@@ -48,6 +50,8 @@ def test_a_missing_package_is_an_error_that_names_the_extra(
     [
         ("arangodb://user:secret@host/db/collection", "arangodb://user:**@host/db/collection"),
         ("consul://host:8500/path?one_client=1", "consul://host:8500/path?one_client=1"),
+        ("cosmosdbsql://:c2VjcmV0@account.example", "cosmosdbsql://:**@account.example"),
+        ("cosmosdbsql://:c2/jc+V0==@account.example:444", "cosmosdbsql://:**@account.example:444"),
         ("couchbase://user:secret@host:8091/bucket", "couchbase://user:**@host:8091/bucket"),
         ("couchdb://user:secret@host/db", "couchdb://user:**@host/db"),
         ("couchdb+https://user:secret@host/db", "couchdb+https://user:**@host/db"),
@@ -65,6 +69,9 @@ def test_urls_are_shown_without_secrets(url: str, shown: str) -> None:
     [
         ("arangodb://host/a/b/c", "names more than a database and a collection"),
         ("elasticsearch://host/a/b/c", "names more than an index and a type"),
+        ("cosmosdbsql://account.example", "has no host or no key"),
+        ("cosmosdbsql://:key@", "has no host or no key"),
+        ("cosmosdbsql://:a@account.example", "the key is not one of the account's"),
         ("couchbase://host/bucket", "names no user"),
         ("consul://host?token=x", "unknown option 'token'; known is one_client"),
     ],
@@ -93,6 +100,54 @@ def test_what_cannot_be_used_is_named(url: str, message: str) -> None:
 def test_settings_of_arangodb_complete_its_url(url: str, settings: Any, place: dict[str, str]) -> None:
     driver = arangodb.open_driver(url, BackendOptions(settings={"arangodb_backend_settings": settings}))
     assert driver._place == place
+
+
+def test_chords_want_every_client_to_read_what_another_one_wrote() -> None:
+    url = "cosmosdbsql://:c2VjcmV0@account.example"
+    assert not open_backend(url).capabilities.chords
+    strong = BackendOptions(settings={"cosmosdbsql_consistency_level": "Strong"})
+    assert open_backend(url, strong).capabilities.chords
+
+
+def test_database_and_container_of_cosmosdb_may_be_made_by_another_process_meanwhile() -> None:
+    class Late(CosmosDB):
+        """Others make what was not there after it was looked for."""
+
+        def answer(self, request: Request) -> Answer:
+            match request.method, request.path:
+                case "GET", ["dbs", database] if database not in self.databases:
+                    self.databases[database] = {}
+                    return Answer(404, {"code": "NotFound"})
+                case "GET", ["dbs", database, "colls", container] if container not in self.databases[database]:
+                    self.databases[database][container] = {}
+                    return Answer(404, {"code": "NotFound"})
+            return super().answer(request)
+
+    with serve(Late()) as port:
+        backend = open_backend(f"cosmosdbsql+http://:a2V5@127.0.0.1:{port}", BackendOptions())
+        backend.store_many([ResultRecord("t", "SUCCESS", 1)])
+        assert backend.load_many(["t"])["t"].result == 1
+        backend.close()
+
+
+@pytest.mark.parametrize("attempts", [0, 2])
+def test_cosmosdb_is_asked_again_as_often_as_is_set_when_it_is_busy(attempts: int) -> None:
+    class Busy(CosmosDB):
+        turned_away = 0
+
+        def answer(self, request: Request) -> Answer:
+            if "docs" not in request.path:
+                return super().answer(request)
+            self.turned_away += 1
+            return Answer(429, {"code": "TooManyRequests"}, {"x-ms-retry-after-ms": "1"})
+
+    busy, settings = Busy(), {"cosmosdbsql_max_retry_attempts": attempts}
+    with serve(busy) as port:
+        backend = open_backend(f"cosmosdbsql+http://:a2V5@127.0.0.1:{port}", BackendOptions(settings=settings))
+        with pytest.raises(OperationalError, match="TooManyRequests"):
+            backend.load_many(["t"])
+        backend.close()
+    assert busy.turned_away == attempts + 1
 
 
 def test_couchbase_keeps_text_as_it_is_and_the_rest_in_a_field() -> None:
