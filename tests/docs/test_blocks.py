@@ -37,9 +37,11 @@ class Reader:
     background: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
-        paths = {"HOME": self.directory, "XDG_STATE_HOME": self.directory / "state"}
+        variables: dict[str, object] = {"HOME": self.directory, "XDG_STATE_HOME": self.directory / "state"}
+        # A busy machine may need longer for an answer than people want to wait; who answers ends the wait.
+        variables |= {f"CELERY_{command}_TIMEOUT": PATIENCE for command in ("STATUS", "INSPECT", "CONTROL")}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return os.environ | {key: str(value) for key, value in paths.items()} | {"PATH": path, "NO_COLOR": "1"}
+        return os.environ | {key: str(value) for key, value in variables.items()} | {"PATH": path, "NO_COLOR": "1"}
 
     def run_python(self, code: str) -> None:
         if named := FILE.match(code):
