@@ -131,9 +131,6 @@ GROUPS: Final[tuple[Group, ...]] = (
            "Seconds without a tick after which beat leaves pings unanswered. None: twice the maximal"
            " interval, at"
            " least 60; 0: always answer.", minimum=0),
-        _n("beat_http_address", "string", None,
-           "Where beat answers `/livez`, `/readyz` and `/metrics`: `host:port`, or `:port` for every interface."
-           " None: nowhere."),
         _o("beat_max_loop_interval", "float", 0, "CELERYBEAT_MAX_LOOP_INTERVAL",
            "Longest sleep between two ticks in seconds; 0 leaves it to the scheduler (300).", minimum=0),
         _o("beat_schedule", "dict", {}, "CELERYBEAT_SCHEDULE",
@@ -142,6 +139,9 @@ GROUPS: Final[tuple[Group, ...]] = (
            "Scheduler, as a class path or an alias from the `celery.beat_schedulers` entry points."),
         _o("beat_schedule_filename", "string", "celerybeat-schedule", "CELERYBEAT_SCHEDULE_FILENAME",
            "SQLite file where beat keeps its schedule while `beat_store_url` is unset."),
+        _n("beat_http_address", "string", None,
+           "Where beat answers `/livez`, `/readyz` and `/metrics`: `host:port`, or `:port` for every interface."
+           " None: nowhere."),
         _n("beat_store_url", "string", None,
            "Where beat keeps its schedule, for any number of beats to share: a URL of SQLite, Redis, PostgreSQL or"
            " MySQL."),

@@ -51,6 +51,7 @@ OWN = {
     "task_graph_inline_max": ("int", 2048),
     "task_max_deliveries": ("int", 5),
     "worker_adaptive_prefetch": ("bool", True),
+    "worker_http_address": ("string", None),
     "worker_prefetch_max_bytes": ("int", 64 << 20),
     "worker_shutdown_grace": ("float", None),
 }
