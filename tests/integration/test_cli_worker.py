@@ -230,6 +230,7 @@ def test_broker_that_is_away_exits_1_when_retrying_is_off(shop: Shop) -> None:
     [
         (["-A", "shpo", "worker"], 2, "Did you mean -A shop?"),
         (["-b", "foo://x", "-A", "shop", "worker"], 1, "unknown scheme 'foo'"),
+        (["-b", "localhost:6379", "-A", "shop", "worker"], 1, "broker_url 'localhost:6379' is not a URL"),
         (["-A", "shop", "worker", "-Q", "x", "--", "task_create_missing_queues=0"], 1, "'x' is not in task_queues"),
         (["-A", "shop", "worker", "-X", "celery"], 1, "there is no queue to consume"),
         (["-A", "shop", "worker", "-I", "no_module"], 1, "no_module"),

@@ -70,7 +70,7 @@ class Queues(dict[str, Queue]):
             for name, options in queues.items():
                 self.add(options if isinstance(options, Queue) else name, **_options(name, options))
             return
-        for queue in queues:
+        for queue in queues if isinstance(queues, Iterable) and not isinstance(queues, str) else (queues,):
             if not isinstance(queue, Queue):
                 raise ImproperlyConfigured(
                     f"task_queues must hold celeriac.Queue objects or be a mapping of names to options, got {queue!r}"

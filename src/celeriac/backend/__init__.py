@@ -99,6 +99,11 @@ def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBac
             f"result_backend {redact(url)!r}: results in {NOT_BUILT[scheme]} are not supported yet; "
             f"take one of: {', '.join(SCHEMES)}"
         )
+    if "://" not in url:
+        raise ImproperlyConfigured(
+            f"result_backend {redact(url)!r} is not a URL; write scheme://host:port/name, as in "
+            f"redis://localhost:6379/0; known schemes are: {', '.join(SCHEMES)}"
+        )
     meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from celeriac.beat.clock import Clock
 from celeriac.beat.entry import ScheduleEntry, evaluated
+from celeriac.exceptions import ImproperlyConfigured
 from celeriac.schedules import crontab, schedstate
 
 if TYPE_CHECKING:
@@ -135,11 +136,12 @@ class Scheduler:
             entry.app = self.app
             return entry
         if not isinstance(entry, Mapping):
-            raise TypeError(f"The entry {name!r} of beat_schedule has to be a dict, got {entry!r}")
+            raise ImproperlyConfigured(f"The entry {name!r} of beat_schedule has to be a dict, got {entry!r}")
         try:
             return self.Entry(**{**entry, "name": name, "app": self.app})
         except TypeError as exc:
-            raise TypeError(f"The entry {name!r} of beat_schedule cannot be used: {exc}") from exc
+            reason = str(exc).replace("ScheduleEntry.__init__()", "it")
+            raise ImproperlyConfigured(f"The entry {name!r} of beat_schedule cannot be used: {reason}") from exc
 
     def update_from_dict(self, dict_: Mapping[str, Any]) -> None:
         """Add entries given as in ``beat_schedule``."""

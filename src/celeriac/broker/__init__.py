@@ -85,6 +85,11 @@ def _factory(scheme: str, url: str) -> Callable[[str, BrokerOptions], Broker]:
         from celeriac.broker.sql.mysql import MySQLBroker
 
         return MySQLBroker
+    if "://" not in url:
+        raise ImproperlyConfigured(
+            f"broker_url {redact(url)!r} is not a URL; write scheme://host:port/name, as in "
+            f"redis://localhost:6379/0; known schemes are: {', '.join(SCHEMES)}"
+        )
     meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(

@@ -44,6 +44,8 @@ def find_app(name: str) -> Celery:
         AppNotFound: There is no such module or attribute, it is no app, or importing it fails.
     """
     module_name, colon, attribute = name.partition(":")
+    if not all(module_name.split(".")) or "/" in module_name:
+        raise AppNotFound(_explain_malformed(name))
     if colon:
         return _check(_attribute(_import(module_name), attribute), name)
     try:
@@ -71,10 +73,21 @@ def _import(name: str) -> ModuleType:
         raise AppNotFound(_explain_failure(name, exc)) from exc
 
 
+def _explain_malformed(name: str) -> str:
+    """For what no module can be called: nothing, a relative name, a path."""
+    path, colon, attribute = name.partition(":")
+    module = ".".join(word for word in path.removesuffix(".py").replace("/", ".").split(".") if word)
+    if not module:
+        return f"-A {name!r} names no module. Give its name, as in -A proj or -A proj.module:attribute"
+    return (
+        f"The module {path} was not found. Give the name of the module, not of the file: -A {module}{colon}{attribute}"
+    )
+
+
 def _explain_missing(name: str) -> str:
     text = f"The module {name} was not found."
     if name.endswith(".py"):
-        return f"{text} Give the name of the module, not of the file: -A {name[:-3].replace('/', '.')}"
+        return f"{text} Give the name of the module, not of the file: -A {name[:-3]}"
     here = Path.cwd()
     modules = [path.stem for path in here.glob("*.py")] + [path.parent.name for path in here.glob("*/__init__.py")]
     close = closest(name.partition(".")[0], modules, _SIMILARITY)

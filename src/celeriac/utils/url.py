@@ -6,13 +6,14 @@ What the parts mean to a particular server is its driver's business.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 MASK = "**"
 
@@ -115,9 +116,14 @@ def split_failover(urls: str | Iterable[str]) -> list[str]:
         urls: One text with URLs joined by ``;``, or several such texts.
 
     Raises:
-        ImproperlyConfigured: There is none.
+        ImproperlyConfigured: There is none, or it is neither a text nor several.
     """
-    texts = [urls] if isinstance(urls, str) else list(urls)
+    if isinstance(urls, str):
+        texts = [urls]
+    elif isinstance(urls, Iterable):
+        texts = list(urls)
+    else:
+        raise ImproperlyConfigured(f"{urls!r} is not a URL, or a list of URLs; write for example 'redis://localhost'")
     parts = [part.strip() for text in texts for part in text.split(";") if part.strip()]
     if not parts:
         raise ImproperlyConfigured(f"{urls!r} holds no URL")

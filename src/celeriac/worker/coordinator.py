@@ -431,6 +431,8 @@ class Coordinator:
             elif judged.verdict is Verdict.HOLD and entry is not None:
                 self._ledger.add(entry)
                 self.events.received((entry,))
+                if info:
+                    logger.info("Task %s[%s] received", entry.name, entry.task_id)
                 self._holding.hold(entry, judged.until)
             elif judged.verdict is Verdict.DEFER:
                 deferred.append((delivery, judged.until))

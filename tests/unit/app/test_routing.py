@@ -121,6 +121,12 @@ def test_queues_as_a_mapping() -> None:
     assert queues["one"] == Queue("one", Exchange("ex", "topic"), "a.#")
 
 
+@pytest.mark.parametrize("wrong", [5, "one", ["one"]])
+def test_queues_of_another_type_are_named(wrong: object) -> None:
+    with pytest.raises(ImproperlyConfigured, match=r"task_queues must hold .* got "):
+        Queues(Settings({"task_queues": wrong}))
+
+
 def test_unknown_queue_options_are_named() -> None:
     with pytest.raises(ImproperlyConfigured, match="exchnge"):
         Queues(Settings({"task_queues": {"one": {"exchnge": "ex"}}}))

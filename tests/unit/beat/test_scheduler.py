@@ -204,7 +204,7 @@ def test_wrong_entries_are_named(app: Any) -> None:
         ScheduleEntry("e", "t", schedule=1, misfire="twice", app=app)
     for wrong in ({"task": "t", "schedule": 1, "shedule": 2}, {"task": "t"}, 5):
         app.conf.beat_schedule = {"mine": wrong}
-        with pytest.raises(TypeError, match="entry 'mine' of beat_schedule"):
+        with pytest.raises(ImproperlyConfigured, match="entry 'mine' of beat_schedule"):
             Scheduler(app)
 
 

@@ -69,6 +69,21 @@ def test_file_name_is_answered_with_the_name_of_the_module() -> None:
         find_app("pkg/tasks.py")
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"), [("./tasks", "-A tasks"), ("pkg/tasks:app", "-A pkg.tasks:app"), (".m", "-A m")]
+)
+def test_path_is_answered_with_the_name_of_the_module(name: str, hint: str) -> None:
+    with pytest.raises(AppNotFound) as error:
+        find_app(name)
+    assert error.value.message.endswith(f"not of the file: {hint}")
+
+
+@pytest.mark.parametrize("name", ["", ".", ":app"])
+def test_empty_name_is_answered_with_an_example(name: str) -> None:
+    with pytest.raises(AppNotFound, match=r"names no module\. Give its name, as in -A proj"):
+        find_app(name)
+
+
 def test_error_inside_the_module_shows_its_traceback_from_the_first_line_of_the_user() -> None:
     write("fa_broken.py", "import fa_missing_dependency\n")
     with pytest.raises(AppNotFound) as error:

@@ -63,6 +63,11 @@ def test_failover_list() -> None:
     assert split_failover("sqlite:////tmp/x;y") == ["sqlite:////tmp/x", "sqlite://y"]
 
 
+def test_what_is_no_url_is_named() -> None:
+    with pytest.raises(ImproperlyConfigured, match="5 is not a URL"):
+        split_failover(5)  # type: ignore[arg-type]
+
+
 def test_empty_failover_list_is_refused() -> None:
     with pytest.raises(ImproperlyConfigured):
         split_failover(" ; ")

@@ -61,10 +61,10 @@ class NotedBroker:
         return True
 
 
-def play(scenario: Callable[[NotedBroker, Coordinator], None]) -> None:
+def play(scenario: Callable[[NotedBroker, Coordinator], None], *, rate_limit: str | None = None) -> None:
     """Run a coordinator of an app with the task ``add`` through a scenario."""
     app = Celery("unit", broker="memory://")
-    app.task(name="add")(lambda x, y: x + y)
+    app.task(name="add", rate_limit=rate_limit)(lambda x, y: x + y)
     app.finalize()
 
     def whole(broker: NotedBroker, coordinator: Coordinator) -> None:
@@ -108,6 +108,20 @@ def test_messages_of_a_foreign_producer_are_parked_a_batch_at_a_time(capsys: pyt
         assert len(broker.posted) < 12
 
     play(scenario)
+
+
+def test_message_that_is_held_is_logged_as_received(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "celeriac")
+
+    def scenario(broker: NotedBroker, coordinator: Coordinator) -> None:
+        coordinator.on_deliveries(deliveries(3))
+
+    play(scenario, rate_limit="1/h")
+    assert [record.getMessage() for record in caplog.records if "received" in record.getMessage()] == [
+        "Task add[0] received", "Task add[1] received", "Task add[2] received",
+    ]  # fmt: skip
 
 
 def test_what_was_claimed_too_much_goes_back(capsys: pytest.CaptureFixture[str]) -> None:
