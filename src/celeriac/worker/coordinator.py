@@ -8,31 +8,25 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-import signal
 import time
 from typing import TYPE_CHECKING, Any
 
 from celeriac import signals, states
 from celeriac.control import revokes
-from celeriac.exceptions import (
-    DecodeError,
-    Retry,
-    TimeLimitExceeded,
-    WorkerLostError,
-)
-from celeriac.execution.chords import ONCE
-from celeriac.execution.job import CANCELLED, KIND_NAMES, LOST, REFUSED, SUCCEEDED, TIMED_OUT
+from celeriac.exceptions import Retry
+from celeriac.execution.job import CANCELLED, SUCCEEDED
 from celeriac.utils.dataclass import dataclass
 from celeriac.worker.commands.state import WorkerParts
 from celeriac.worker.dispatcher import Dispatcher
+from celeriac.worker.endings import Endings
 from celeriac.worker.holding import Holding
 from celeriac.worker.intake import Verdict
+from celeriac.worker.leaving import Leaving
 from celeriac.worker.ledger import Ledger
 from celeriac.worker.pace import Estimates, Pace
 from celeriac.worker.revoking import Revoking
-from celeriac.worker.set_aside import MAX_REASON, SetAside
-from celeriac.worker.settlement import Action, decide, is_final
-from celeriac.worker.shutdown import ANNOUNCEMENTS, Stage, exit_code, next_stage
+from celeriac.worker.set_aside import SetAside
+from celeriac.worker.shutdown import Stage
 from celeriac.worker.time_limits import TimeLimits
 
 if TYPE_CHECKING:
@@ -59,11 +53,6 @@ POOL_TIMEOUT, BROKER_TIMEOUT = 5.0, 10.0
 
 #: Seconds the mailbox gets to say farewell to the broker.
 MAILBOX_TIMEOUT = 2.0
-
-#: A SIGTERM this many seconds after another one says nothing new.
-REPEATED_TERM = 0.5
-
-_VERBS = {Action.ACK: "ack", Action.REJECT: "reject", Action.REQUEUE: "requeue"}
 
 
 @dataclass(frozen=True)
@@ -145,16 +134,11 @@ class Coordinator:
         )
         self._holding = Holding()
         self._dispatcher = Dispatcher(pool, self._ledger, self._estimates, self._acknowledge_early)
-        self._stage = Stage.RUNNING
-        self._exit_code = 0
-        self._fatal: str | None = None
+        self._leaving = Leaving(options.hostname, self._ledger)
         self._connected = False
         self._listening = make_mailbox is None
-        # The pool is being ended: what it loses now is given back, not accounted as lost.
-        self._ending = False
         self._hold_timer: asyncio.TimerHandle | None = None
         self._rebalance_timer: asyncio.TimerHandle | None = None
-        self._last_term = float("-inf")
         self._loop: asyncio.AbstractEventLoop
         self._broker: BrokerThread
         self._reporter: FailureReporter
@@ -162,16 +146,15 @@ class Coordinator:
         self._revoking: Revoking
         self._mailbox: WorkerMailbox | None = None
         self._time_limits: TimeLimits
+        self._endings: Endings
         self._autoscaler: Autoscaler | None = None
-        self._stage_changed: asyncio.Event
-        self._drained: asyncio.Event
         self.started = False
         self.child_losses = 0
 
     @property
     def stage(self) -> Stage:
         """How far the shutdown is."""
-        return self._stage
+        return self._leaving.stage
 
     @property
     def held(self) -> int:
@@ -188,14 +171,17 @@ class Coordinator:
     async def run(self) -> int:
         """Work until told to stop; returns the exit status."""
         self._loop = asyncio.get_running_loop()
-        self._stage_changed, self._drained = asyncio.Event(), asyncio.Event()
         self._broker = self._make_broker_thread(self, self._loop)
         self._reporter = self._make_reporter(self._loop)
         self._aside = SetAside(self, self._intake, self._broker, self._reporter, self.events, self._metrics)
-        self._revoking = Revoking(
-            self._intake.revoked, self._pool, self._ledger, self._dispatcher, self._holding, self._withdraw
-        )
         self._time_limits = TimeLimits(self._pool, self._loop)
+        self._endings = Endings(
+            self, self._ledger, self._broker, self._reporter, self._aside, self.events, self._metrics,
+            self._time_limits, self._leaving.note_drained,
+        )  # fmt: skip
+        self._revoking = Revoking(
+            self._intake.revoked, self._pool, self._ledger, self._dispatcher, self._holding, self._endings.withdraw
+        )
         self._adjust_prefetch()
         await self._pool.start(self)
         self._broker.start()
@@ -208,9 +194,9 @@ class Coordinator:
         if self._status is not None:
             self._status.start(self._loop, self, self._broker, self._pool)
         self.started = True
-        await self._stage_changed.wait()
+        await self._leaving.begin()
         await self._shut_down()
-        return self._exit_code
+        return self._leaving.exit_code
 
     def _listen(self) -> None:
         """Hear commands from now on."""
@@ -226,39 +212,7 @@ class Coordinator:
 
     def request_stop(self, number: int) -> None:
         """Act on an OS signal; called on the loop."""
-        stage = next_stage(self._stage, number)
-        now = self._loop.time()
-        # timeout(1) and some supervisors signal the process and its group: one request, received twice.
-        repeated = number == signal.SIGTERM and now - self._last_term < REPEATED_TERM
-        self._last_term = now if number == signal.SIGTERM else self._last_term
-        if stage is self._stage or repeated:
-            return
-        if self._stage is Stage.RUNNING or stage > Stage.WARM:
-            self._exit_code = exit_code(stage, number)
-        self._stage = stage
-        print(ANNOUNCEMENTS[stage], flush=True)  # noqa: T201 - operators expect it on stdout
-        if number == signal.SIGINT and stage is Stage.WARM:
-            print(  # noqa: T201
-                "worker: Hitting Ctrl+C again will initiate cold shutdown, terminating all running tasks!", flush=True
-            )
-        signals.worker_shutting_down.send(
-            sender=self._options.hostname,
-            sig=signal.Signals(number).name,
-            how="Warm" if stage is Stage.WARM else "Cold",
-            exitcode=self._exit_code,
-        )
-        self._stage_changed.set()
-        self._drained.set()
-
-    def _fail(self, reason: str) -> None:
-        """Stop because the worker cannot go on."""
-        if self._fatal is None:
-            self._fatal = reason
-            log.critical("Unrecoverable error: %s", reason)
-            self._exit_code = 1
-            self._stage = max(self._stage, Stage.COLD)
-            self._stage_changed.set()
-            self._drained.set()
+        self._leaving.request(number)
 
     async def _shut_down(self) -> None:
         self._broker.quiesce()
@@ -266,29 +220,17 @@ class Coordinator:
             self._autoscaler.stop()
         self._dispatcher.paused = True
         self._release_unbegun()
-        if self._stage is Stage.WARM:
-            await self._wait_until_drained(self._options.grace, Stage.WARM)
-        soft = self._options.soft_shutdown_timeout if self._fatal is None else 0.0
-        if self._stage is Stage.COLD and soft and (len(self._ledger) or self._options.soft_shutdown_on_idle):
-            log.warning("Initiating Soft Shutdown, terminating in %s seconds", soft)
-            await self._wait_until_drained(soft, Stage.COLD)
+        options = self._options
+        await self._leaving.drain(
+            grace=options.grace,
+            soft_timeout=options.soft_shutdown_timeout,
+            soft_on_idle=options.soft_shutdown_on_idle,
+        )
         await self._end()
-
-    async def _wait_until_drained(self, timeout: float | None, stage: Stage) -> None:
-        """Wait for what runs; returns early when a later stage is reached."""
-        deadline = None if timeout is None else self._loop.time() + timeout
-        while len(self._ledger) and self._stage is stage:
-            self._drained.clear()
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._drained.wait()
-            except TimeoutError:
-                log.warning("%d task(s) still run after %s seconds; they are given back", len(self._ledger), timeout)
-                return
 
     async def _end(self) -> None:
         """End what still runs, settle, let go of everything."""
-        self._ending = True
+        self._leaving.is_ending = True
         for slot in self._pool.slots:
             for seq in list(slot.assigned):
                 self._pool.terminate(slot, seq)
@@ -297,7 +239,7 @@ class Coordinator:
         unsettled = [entry.delivery for entry in self._ledger if entry.late and not entry.orphaned]
         if unsettled:
             log.warning("Restoring %d unacknowledged message(s)", len(unsettled))
-            self._release_begun(unsettled)
+            self._endings.give_back_begun(unsettled)
         for entry in self._ledger:
             if entry.acked:
                 cancelled = Retry("cancelled by Celery")
@@ -317,12 +259,6 @@ class Coordinator:
             )
         if self._status is not None:
             await asyncio.to_thread(self._status.stop)
-
-    def _release_begun(self, deliveries: list[Delivery]) -> None:
-        """Give back what may have begun, uncharged; but a task that runs once must be known by its redelivery."""
-        once = [delivery for delivery in deliveries if ONCE in delivery.message.headers]
-        self._broker.post("requeue", once)
-        self._broker.post("release", [delivery for delivery in deliveries if ONCE not in delivery.message.headers])
 
     def _release_unbegun(self) -> None:
         """Give back what has not begun. What was acknowledged early has no way back and still runs."""
@@ -365,7 +301,7 @@ class Coordinator:
         self._revoking.revoke_stamps([stamp for text in stamps if (stamp := revokes.unpack_stamp(text)) is not None])
 
     def on_broker_refused(self, reason: str) -> None:
-        self._fail(reason)
+        self._leaving.fail(reason)
 
     def on_session_lost(self, session_id: int) -> None:
         """Drop what has not begun: it will be delivered again. What runs may be adopted by its next delivery."""
@@ -402,7 +338,7 @@ class Coordinator:
             for entry in ready:
                 signals.task_received.send(sender=self, request=entry)
         self._dispatcher.add(ready)
-        if self._stage is not Stage.RUNNING:
+        if self.stage is not Stage.RUNNING:
             self._release_unbegun()
             return
         self._learn_of(deliveries, kept=len(self._ledger) - held)
@@ -491,7 +427,7 @@ class Coordinator:
         self._dispatcher.pump()
 
     def on_pool_failed(self, reason: str) -> None:
-        self._fail(reason)
+        self._leaving.fail(reason)
 
     def on_begun(self, slot: Slot, seq: int, at: float) -> None:
         """Start the clocks of a task with limits."""
@@ -526,13 +462,15 @@ class Coordinator:
             if kind == SUCCEEDED and entry.late and not entry.orphaned:
                 acks.append(entry.delivery)
             else:
-                self._settle(entry, kind, detail)
+                self._endings.settle(entry, kind, detail)
                 urgent = True
         self._broker.finished += len(outcomes) - len(cancelled)
         self.events.processed += len(outcomes) - len(cancelled)
         self._broker.post("ack", acks)
-        for entry in cancelled:
-            self._on_cancelled(entry)
+        if not self._leaving.is_ending:
+            for entry in cancelled:
+                # As it was to be; its process goes on.
+                self._endings.end_running(entry, f"The task was cancelled. Job: {entry.seq}.")
         self._adjust_prefetch()
         self._dispatcher.pump()
         if urgent or cancelled:
@@ -540,104 +478,25 @@ class Coordinator:
         else:
             self._broker.wake_soon()
         self._arm_rebalance()
-        if not len(ledger):
-            self._drained.set()
-
-    def _settle(self, entry: Entry, kind: int, detail: str | None) -> None:
-        """Carry out the settlement table for one entry that has been taken out of the ledger."""
-        delivery = entry.delivery
-        action = decide(entry.plan, kind, late=entry.late, deliveries=delivery.deliveries)
-        if action is Action.DEAD_LETTER:
-            reason = f"{KIND_NAMES[kind]}: {detail}"[:MAX_REASON]
-            dead = functools.partial(self._broker.post_now, "dead_letter", (delivery, reason))
-            if kind == REFUSED:
-                self.events.rejected(delivery.message.headers, requeue=False)
-                signals.task_rejected.send(sender=self, message=delivery.message, exc=DecodeError(detail))
-            dead()
-        elif action is Action.ACK and entry.orphaned:
-            self._ledger.remember(delivery, "ack")
-        elif action is not Action.NONE and not entry.orphaned:
-            self._broker.post(_VERBS[action], [delivery])
+        self._leaving.note_drained()
 
     def on_slot_lost(
         self, slot: Slot, running: Sequence[int], finished: Sequence[int], unbegun: Sequence[int], reason: str
     ) -> None:
         """A child died: unbegun jobs go elsewhere; the others end by policy."""
-        if self._ending:
+        if self._leaving.is_ending:
             return
         self.child_losses += 1
         self._dispatcher.forget(slot)
         get = self._ledger.get
         self._dispatcher.put_back([entry for seq in unbegun if (entry := get(seq)) is not None])
-        for seq in finished:
-            entry = get(seq)
-            if entry is not None and entry.late:
-                # It ran to its end, unreported: it runs again, but not at its own charge.
-                self._ledger.remove(entry)
-                self._broker.finished += 1
-                if not entry.orphaned:
-                    self._release_begun([entry.delivery])
-            elif entry is not None:
-                self._lose(entry, LOST, WorkerLostError(f"Worker exited prematurely: {reason} Job: {seq}."))
-        for seq in running:
-            if (entry := get(seq)) is not None:
-                self._end_running(entry, f"Worker exited prematurely: {reason} Job: {seq}.")
+        for seqs, end in ((finished, self._endings.end_unreported), (running, self._endings.end_running)):
+            for seq in seqs:
+                if (entry := get(seq)) is not None:
+                    end(entry, f"Worker exited prematurely: {reason} Job: {seq}.")
         self._broker.wake()
         self._dispatcher.pump()
-        if not len(self._ledger):
-            self._drained.set()
-
-    def _on_cancelled(self, entry: Entry) -> None:
-        """A task was cancelled, as it was to be, while its process goes on."""
-        if not self._ending:
-            self._end_running(entry, f"The task was cancelled. Job: {entry.seq}.")
-
-    def _end_running(self, entry: Entry, why: str) -> None:
-        """A task was ended while it ran: by command, at its limit, or with its process."""
-        if entry.terminated is not None:
-            self._time_limits.cancel(entry.seq)
-            self._ledger.remove(entry)
-            self._withdraw(entry)
-        elif entry.timed_out:
-            self._lose(entry, TIMED_OUT, TimeLimitExceeded(entry.job.hard_limit))
-        else:
-            self._lose(entry, LOST, WorkerLostError(why))
-
-    def _lose(self, entry: Entry, kind: int, exc: Exception) -> None:
-        """A task that was killed: record the failure first where it is final, then settle its message."""
-        self._time_limits.cancel(entry.seq)
-        self._ledger.remove(entry)
-        self._broker.finished += 1
-        if self._metrics is not None:
-            self._metrics.ended(entry, kind, None if entry.began_at is None else time.time() - entry.began_at)
-        action = decide(entry.plan, kind, late=entry.late, deliveries=entry.delivery.deliveries)
-        detail = f"{type(exc).__name__}: {exc}"
-        if is_final(entry.plan, kind, action):
-            logger.error("Task %s[%s] raised unexpected: %r", entry.name, entry.task_id, exc)
-            self.events.failed(entry.job.headers, exc)
-            self._reporter.fail(entry.job, exc, functools.partial(self._settle_lost, entry, kind, detail))
-        else:
-            logger.warning(
-                "Task %s[%s] was lost (%s); its message is requeued after delivery %d",
-                entry.name, entry.task_id, exc, entry.delivery.deliveries,
-            )  # fmt: skip
-            self._settle(entry, kind, detail)
-
-    def _withdraw(self, entry: Entry) -> None:
-        """Record that an entry, which is out of the ledger, was revoked, and settle its message."""
-        self._aside.revoke(entry, functools.partial(self._settle_revoked, entry))
-        if not len(self._ledger):
-            self._drained.set()
-
-    def _settle_revoked(self, entry: Entry) -> None:
-        if entry.late and entry.orphaned:
-            self._ledger.remember(entry.delivery, "ack")
-        elif entry.late:
-            self._broker.post_now("ack", entry.delivery)
-
-    def _settle_lost(self, entry: Entry, kind: int, detail: str) -> None:
-        self._settle(entry, kind, detail)
-        self._broker.wake()
+        self._leaving.note_drained()
 
     # -- pace ---------------------------------------------------------------------------------------------------
 
