@@ -123,7 +123,8 @@ def test_statistics_have_the_same_keys(controlled: Controlled) -> None:
     assert shape(ours["rusage"]) == shape(theirs["rusage"])
     same = ("hostname", "port", "transport", "virtual_host", "userid", "ssl")
     assert {key: ours["broker"][key] for key in same} == {key: theirs["broker"][key] for key in same}
-    assert ours["prefetch_count"] == theirs["prefetch_count"] == 8
+    # Celery's grows while the worker holds a task with an ETA, as another test has it do.
+    assert ours["prefetch_count"] == 8 <= theirs["prefetch_count"]
 
 
 def test_running_and_waiting_tasks_are_described_alike(controlled: Controlled) -> None:
