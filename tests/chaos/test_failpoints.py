@@ -29,7 +29,7 @@ CELLS = [pytest.param(label, 1, marks=pytest.mark.chaos("sample")) for label in 
 def crash(workshop: Workshop, label: str, nth: int, path: Path) -> RunningWorker:
     """A worker that works after one of its processes died at a place; publish before."""
     env = {"CELERIAC_CRASH_AT": f"{label}:{nth}", "CELERIAC_CRASH_COUNT": str(path)}
-    # One message for each slot at a time: else a busy machine takes the whole queue in fewer batches than are asked for.
+    # One message for each slot at a time: a busy machine may take the whole queue in fewer batches than are asked for.
     worker = workshop.start(env=env, wait=False, prefetch_multiplier=1)
     if label in IN_CHILD:
         wait_until(lambda: "exited with" in worker.log, what="the child died")
