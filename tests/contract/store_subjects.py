@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from celeriac.backend import BackendOptions
+from celeriac.backend import BackendOptions, open_backend
 from celeriac.backend.keys import GROUP_PREFIX, TASK_PREFIX
 from celeriac.backend.kv.backend import JoiningKeyValueBackend, open_driver
 from celeriac.backend.kv.driver import Entry
@@ -245,6 +245,37 @@ def _couchbase(request: pytest.FixtureRequest, directory: Path) -> BackendUnderT
     return BackendUnderTest("couchbase://emulated", open=open_, reaction=1.0, put_malformed=put_malformed)
 
 
+def _cassandra(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    """An emulation in this process."""
+    from celeriac.backend.kv.cassandra import client
+    from tests.support.emulators.cassandra import Server
+
+    server = Server()
+    request.getfixturevalue("monkeypatch").setattr(client, "Cluster", server.cluster)
+    settings = {"cassandra_servers": ["there"], "cassandra_keyspace": "results", "cassandra_table": "tasks"}
+
+    def open_(url: str, options: BackendOptions) -> JoiningKeyValueBackend:
+        backend = open_backend(url, options)
+        assert isinstance(backend, JoiningKeyValueBackend)
+        backend.capabilities = replace(backend.capabilities, in_process=True)
+        return backend
+
+    def put_malformed(task_id: str) -> None:
+        insert = server.prepare(
+            "INSERT INTO tasks (task_id, status, result, date_done) VALUES (?, ?, ?, ?) USING TTL ?"
+        )
+        server.execute(insert, (task_id, "SUCCESS", b"{truncated", datetime.now(UTC), 0))
+
+    return BackendUnderTest(
+        "cassandra://",
+        open=open_,
+        options={"settings": settings},
+        reaction=1.0,
+        chord=1000,
+        put_malformed=put_malformed,
+    )
+
+
 STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "filesystem": _filesystem,
     "memcached": _memcached,
@@ -259,6 +290,7 @@ STORES: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     # An entry holds up to 512 KB.
     "consul": _emulated("consul", "", "{unique}", largest=500_000, batch=100),
     "elasticsearch": _emulated("elasticsearch", "user:password@", "{unique}"),
+    "cassandra": _cassandra,
     "cosmosdbsql": _cosmosdb,
     "couchbase": _couchbase,
     "couchdb": _emulated("couchdb", "user:password@", "{unique}"),

@@ -19,6 +19,7 @@ STORES: Final[Mapping[str, str]] = {
     "memcached": "memcached",
     "pylibmc": "memcached",
     "pymemcache": "memcached",
+    "cassandra": "cassandra",
     "consul": "consul",
     "cosmosdbsql": "cosmosdb",
     "cosmosdbsql+http": "cosmosdb",
@@ -41,6 +42,5 @@ STORES: Final[Mapping[str, str]] = {
 
 #: Schemes of Celery that nothing here serves yet, by the name of the store.
 NOT_BUILT: Final[Mapping[str, str]] = {
-    "cassandra": "Cassandra and Astra DB, for which nothing was tested on a server,",
     "riak": "Riak, whose client for Python is no longer kept up,",
 }

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     ("url", "module", "package", "extra"),
     [
         ("arangodb://host/db/collection", "arangodb", "arango", "arangodb"),
+        ("cassandra://", "cassandra", "cassandra", "cassandra"),
         ("consul://host", "consul", "consul", "consul"),
         ("cosmosdbsql://:key@host", "cosmosdb", "azure.cosmos", "cosmosdbsql"),
         ("couchbase://user:password@host", "couchbase", "couchbase", "couchbase"),
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 def test_a_missing_package_is_an_error_that_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, url: str, module: str, package: str, extra: str
 ) -> None:
-    monkeypatch.delitem(sys.modules, f"celeriac.backend.kv.{module}", raising=False)
+    for name in [name for name in sys.modules if name.startswith(f"celeriac.backend.kv.{module}")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ImproperlyConfigured, match=rf"pip install 'celeriac\[{extra}\]'"):
         open_backend(url)

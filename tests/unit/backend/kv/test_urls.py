@@ -38,7 +38,7 @@ def test_cache_may_be_the_memory_of_the_process() -> None:
 @pytest.mark.parametrize(
     ("url", "settings", "message"),
     [
-        ("cassandra://", {}, "results in Cassandra and Astra DB, .* are not supported yet; take one of: .*s3"),
+        ("riak://host", {}, "results in Riak, .* are not supported yet; take one of: .*s3"),
         ("azureblockblob", {}, "names no account"),
         ("gs", {}, "no bucket is named"),
         ("gs://bucket?ttl=600", {}, "gcs_ttl is not supported"),
