@@ -25,10 +25,7 @@ version does not have is marked. A worker names such settings when it starts.
 """
 
 #: Groups whose part is missing as a whole.
-MISSING = {
-    "Beat", "Events", "Remote control", "Message signing", "Cassandra results", "S3 results", "Azure Blob results",
-    "Google Cloud results", "DynamoDB results", "Document store results",
-}  # fmt: skip
+MISSING = {"Message signing"}
 
 
 def page() -> str:
