@@ -205,17 +205,23 @@ def listen() -> None:
     """Receive events from now on; `events_of` gives them."""
     receiving = threading.Event()
 
+    def probe() -> None:
+        with app.events.default_dispatcher() as dispatcher:
+            dispatcher.send("probe-sent")
+
+    # Celery imports what it needs when it needs it, and two threads that do so at once may wait for each other.
+    probe()
+    make_receiver = app.events.Receiver
+
     def run() -> None:
         with app.connection_for_read() as connection:
-            receiver = app.events.Receiver(connection, handlers={"*": heard.append})
-            receiver.capture(limit=None, timeout=None, wakeup=False)
+            make_receiver(connection, handlers={"*": heard.append}).capture(limit=None, timeout=None, wakeup=False)
 
     threading.Thread(target=run, daemon=True).start()
     deadline = time.monotonic() + PATIENCE
     while not any(event["type"] == "probe-sent" for event in heard):
         assert time.monotonic() < deadline, "no event came"
-        with app.events.default_dispatcher() as dispatcher:
-            dispatcher.send("probe-sent")
+        probe()
         receiving.wait(0.1)
 
 

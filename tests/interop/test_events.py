@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,22 +47,24 @@ class Ears:
 @pytest.fixture(scope="module")
 def ears(fleet: Fleet) -> Iterator[Ears]:
     ttl = {"event_queue_ttl": 60.0, "task_send_sent_event": True}
-    clients = {library: fleet.start_client(library, **ttl) for library in LIBRARIES}
-    for client in clients.values():
-        client("listen")
+    with ExitStack() as stack:
+        yield _start(fleet, stack, ttl)
+
+
+def _start(fleet: Fleet, stack: ExitStack, conf: dict[str, Any]) -> Ears:
+    clients = {}
+    for library in LIBRARIES:
+        clients[library] = fleet.start_client(library, **conf)
+        stack.callback(clients[library].close)
+        clients[library]("listen")
     queues = {library: f"{fleet.queue(library)}.events" for library in LIBRARIES}
     hosts = {library: f"events-{library}" for library in LIBRARIES}
-    workers = [
-        fleet.start_worker(
+    for library in LIBRARIES:
+        worker = fleet.start_worker(
             library, "-E", "--heartbeat-interval", BEAT, queue=queues[library], name=hosts[library], concurrency=1
         )
-        for library in LIBRARIES
-    ]
-    yield Ears(clients, queues, {library: f"{name}@interop" for library, name in hosts.items()})
-    for worker in workers:
-        worker.kill()
-    for client in clients.values():
-        client.close()
+        stack.callback(worker.kill)
+    return Ears(clients, queues, {library: f"{name}@interop" for library, name in hosts.items()})
 
 
 def fields(events: list[dict[str, Any]]) -> dict[str, set[str]]:
