@@ -247,11 +247,11 @@ def _couchbase(request: pytest.FixtureRequest, directory: Path) -> BackendUnderT
 
 def _cassandra(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
     """An emulation in this process."""
-    from celeriac.backend.kv.cassandra import client
+    from celeriac.backend.kv.cassandra import access
     from tests.support.emulators.cassandra import Server
 
     server = Server()
-    request.getfixturevalue("monkeypatch").setattr(client, "Cluster", server.cluster)
+    request.getfixturevalue("monkeypatch").setattr(access, "Cluster", server.cluster)
     settings = {"cassandra_servers": ["there"], "cassandra_keyspace": "results", "cassandra_table": "tasks"}
 
     def open_(url: str, options: BackendOptions) -> JoiningKeyValueBackend:

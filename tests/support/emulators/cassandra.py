@@ -12,16 +12,18 @@ from __future__ import annotations
 import re
 import threading
 import time
+from copy import copy
 from enum import Enum
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from cassandra import ConsistencyLevel, InvalidRequest, ReadTimeout, WriteTimeout, WriteType
-from cassandra.cqltypes import BytesType, DateType, UTF8Type, UUIDType
+from cassandra.cqltypes import BytesType, DateType, Int32Type, UTF8Type, UUIDType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_TTL = ("[ttl]", Int32Type)
 _NEVER = float("inf")
 _PROTOCOL = 4
 _TYPES: dict[str, Any] = {"text": UTF8Type, "blob": BytesType, "timestamp": DateType, "uuid": UUIDType}
@@ -44,14 +46,39 @@ class Fault(Enum):
 
 
 class Statement:
-    """A prepared statement."""
+    """A prepared statement.
 
-    def __init__(self, text: str, run: Callable[[Sequence[Any]], Any], *, table: str, key_at: int) -> None:
-        self.text, self.run, self.table, self.key_at = text, run, table, key_at
+    Args:
+        text: What it says.
+        run: Does it with parameters.
+        table: Name of its table.
+        key: The column whose parameter is the partition.
+        parameters: Columns, and their types, of its parameters.
+        found: Those of what it finds.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        run: Callable[[Sequence[Any]], Any],
+        *,
+        table: str,
+        key: str,
+        parameters: Sequence[tuple[str, Any]],
+        found: Sequence[tuple[str, Any]] = (),
+    ) -> None:
+        self.text, self.run, self.table, self.parameters, self.found = text, run, table, parameters, found
+        self.key_at = [name for name, _ in parameters].index(key)
         self.is_read, self.is_transaction = text.startswith("SELECT"), " IF " in text
         self.consistency_level: int | None = None
         self.serial_consistency_level: int | None = None
         self.retry_policy: Any = None
+
+    def at(self, level: int) -> Statement:
+        """The same at a level of consistency."""
+        same = copy(self)
+        same.consistency_level = level
+        return same
 
 
 class _Row:
@@ -84,6 +111,10 @@ class _Table:
         there = self.partitions.get(key, {})
         return sorted(((place, row) for place, row in there.items() if row.exists()), reverse=True, key=lambda e: e[0])
 
+    def typed(self, names: Sequence[str]) -> list[tuple[str, Any]]:
+        """Columns with their types."""
+        return [(name, self.columns[name]) for name in names]
+
     def kept(self, name: str, value: Any) -> Any:
         """A value as the client sends it and gives it back."""
         kind = self.columns[name]
@@ -98,11 +129,11 @@ class Answer:
     """Rows with the names of their columns."""
 
     def __init__(self, column_names: Sequence[str] | None = None, *rows: tuple[Any, ...]) -> None:
-        self.column_names, self._rows = column_names, rows
+        self.column_names, self.rows = column_names, rows
 
     def one(self) -> tuple[Any, ...] | None:
         """The first row."""
-        return self._rows[0] if self._rows else None
+        return self.rows[0] if self.rows else None
 
 
 class Server:
@@ -223,7 +254,7 @@ class Server:
             row.put(given, until)
             return Answer(["[applied]"], (True,)) if condition else Answer()
 
-        return Statement(text, run, table=name, key_at=names.index(table.partition))
+        return Statement(text, run, table=name, key=table.partition, parameters=[*table.typed(names), _TTL])
 
     def _update(self, text: str, name: str, assignments: str, key_column: str, compared: str) -> Statement:
         names = [assignment.removesuffix(" = ?") for assignment in assignments.split(", ")]
@@ -240,7 +271,8 @@ class Server:
             row.put(dict(zip(names, map(table.kept, names, values), strict=True)), time.time() + ttl if ttl else _NEVER)
             return Answer(["[applied]"], (True,))
 
-        return Statement(text, run, table=name, key_at=len(names) + 1)
+        parameters = [_TTL, *table.typed([*names, key_column, compared])]
+        return Statement(text, run, table=name, key=key_column, parameters=parameters)
 
     def _delete(self, text: str, name: str, key_column: str, condition: str | None) -> Statement:
         table = self._table(name, key_column)
@@ -250,7 +282,7 @@ class Server:
             table.partitions.pop(parameters[0], None)
             return Answer(["[applied]"], (is_there,)) if condition else Answer()
 
-        return Statement(text, run, table=name, key_at=0)
+        return Statement(text, run, table=name, key=key_column, parameters=table.typed([key_column]))
 
     def _select(self, text: str, columns: str, name: str, key_column: str, limit: str | None) -> Statement:
         names = columns.split(", ")
@@ -260,4 +292,5 @@ class Server:
             rows = table.rows(parameters[0])[: 1 if limit else None]
             return Answer(names, *(table.columns_of(parameters[0], *found, names) for found in rows))
 
-        return Statement(text, run, table=name, key_at=0)
+        parameters, found = table.typed([key_column]), table.typed(names)
+        return Statement(text, run, table=name, key=key_column, parameters=parameters, found=found)

@@ -22,22 +22,23 @@ from cassandra import (
     Unavailable,
 )
 from cassandra.auth import PlainTextAuthProvider
-from cassandra.cluster import NoHostAvailable, ResultSet
+from cassandra.cluster import EXEC_PROFILE_DEFAULT, NoHostAvailable, ResultSet
 from cassandra.connection import ConnectionShutdown
-from cassandra.policies import FallthroughRetryPolicy
+from cassandra.policies import FallthroughRetryPolicy, TokenAwarePolicy
 from cassandra.query import dict_factory, named_tuple_factory, tuple_factory
 
 from celeriac.backend import BackendOptions, ResultRecord, open_backend
 from celeriac.backend.kv.backend import open_driver
-from celeriac.backend.kv.cassandra import client
+from celeriac.backend.kv.cassandra import access, client
 from celeriac.backend.kv.cassandra.driver import CassandraDriver
 from celeriac.backend.kv.cassandra.tables import Value, _named
 from celeriac.backend.kv.cassandra.transactions import Seen, Transactions
 from celeriac.backend.kv.driver import ABSENT, ANY, Entry
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, SessionRefused
-from tests.support import SLACK
+from tests.support import PATIENCE, SLACK
 from tests.support.emulators import cassandra as emulator
 from tests.support.emulators.cassandra import Fault, Server, Statement
+from tests.support.emulators.cassandra_wire import CLIENT_OPTIONS, Wire, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,7 +71,7 @@ class MeddledServer(Server):
 def server(monkeypatch: pytest.MonkeyPatch) -> MeddledServer:
     """A server to which all clients connect."""
     server = MeddledServer()
-    monkeypatch.setattr(client, "Cluster", server.cluster)
+    monkeypatch.setattr(access, "Cluster", server.cluster)
     return server
 
 
@@ -254,6 +255,19 @@ def test_a_change_that_timed_out_is_settled(server: Server, fault: Fault) -> Non
     assert not driver.write(Entry(key, b"3", None), seen)
 
 
+def test_reads_that_time_out_are_sent_again(server: Server) -> None:
+    driver, keys = driver_of(server), [f"celeriac-x-{number}" for number in range(3)]
+    driver.write_many([Entry(key, key.encode(), None) for key in keys])
+    server.faults += [(READ, Fault.LOST)] * 5
+    assert {key: stored.data.decode() for key, stored in driver.read(keys).items()} == dict(
+        zip(keys, keys, strict=True)
+    )
+    assert not server.faults
+    server.faults += [(READ, Fault.LOST)] * 3
+    with pytest.raises(OperationalError, match="cassandra:// failed"), driver.errors():
+        driver.read(keys[:1])
+
+
 def test_a_change_in_flight_is_seen_by_serial_reads_only(server: Server) -> None:
     driver, group, chord = driver_of(server), "celery-taskset-meta-x", "celeriac-chord-x.tally"
     driver.read([])
@@ -293,6 +307,22 @@ def test_a_change_nobody_can_tell_of_is_unknown(server: Server) -> None:
     server.faults.append((DELETE, Fault.DONE))
     with pytest.raises(OperationalError, match="it is unknown whether celeriac-x was deleted"):
         driver.delete(["celeriac-x"])
+
+
+def test_a_repeated_change_nobody_can_tell_of_is_unknown(server: MeddledServer) -> None:
+    driver, other, key = driver_of(server), driver_of(server), "celeriac-x"
+    driver.write(Entry(key, b"1", None), ABSENT)
+    seen = driver.read([key])[key].version
+
+    def meddle() -> None:
+        other.write(Entry(key, b"2", None), seen)
+        driver._transactions._timeout = 0.0
+        server.faults += [(READ, Fault.LOST)] * 3
+
+    server.faults.append((REPLACE, Fault.LOST))
+    server.meddling = (REPLACE, None, lambda: setattr(server, "meddling", (REPLACE, None, meddle)))
+    with pytest.raises(OperationalError, match=r"it is unknown .* the first transaction timed out; since then nobody"):
+        driver.write(Entry(key, b"3", None), seen)
 
 
 def test_transactions_that_never_succeed_are_an_error(server: Server) -> None:
@@ -438,7 +468,21 @@ def test_a_bundle_takes_the_place_of_servers(server: Server, tmp_path: Path, nam
     backend_of(server, settings={"cassandra_servers": None, name: str(bundle)}).load_many(["t"])
     (given,) = server.connections
     assert given["cloud"] == {"secure_connect_bundle": str(bundle)}
-    assert not given.keys() & {"contact_points", "port"}
+    assert not given.keys() & {"contact_points", "port", "execution_profiles"}
+
+
+@pytest.mark.parametrize("option", ["execution_profiles", "load_balancing_policy", "default_retry_policy"])
+def test_who_is_asked_may_be_set(monkeypatch: pytest.MonkeyPatch, option: str) -> None:
+    server = Server()
+    backends = [backend_of(server, settings={"cassandra_options": given}) for given in ({}, {option: "given"})]
+    monkeypatch.setattr(access, "Cluster", server.cluster)
+    for backend in backends:
+        backend.load_many(["t"])
+    first, second = server.connections
+    assert isinstance(first["execution_profiles"][EXEC_PROFILE_DEFAULT].load_balancing_policy, TokenAwarePolicy)
+    assert second[option] == "given"
+    # The client refuses both.
+    assert ("execution_profiles" in second) == (option == "execution_profiles")
 
 
 @pytest.mark.parametrize(
@@ -456,7 +500,7 @@ def test_settings_are_arguments_of_the_cluster(
 ) -> None:
     backend = open_backend("cassandra", BackendOptions(settings={**SETTINGS, **settings}))
     server = Server()
-    monkeypatch.setattr(client, "Cluster", server.cluster)
+    monkeypatch.setattr(access, "Cluster", server.cluster)
     backend.load_many(["t"])
     assert server.connections[0].items() >= given.items()
 
@@ -501,6 +545,48 @@ def test_answers_are_read_whatever_rows_are_made_of(factory: Callable[..., Any])
 
     assert answer([(False, "k", None)]) == {"[applied]": False, "key": "k", "version": None}
     assert answer([]) == _named(ResultSet(SimpleNamespace(_col_names=None, _col_types=None), None)) == {}
+
+
+def test_the_client_sends_what_is_meant_and_understands_the_answers() -> None:
+    server = Server()
+    wire = Wire(server)
+    with serve(wire) as port:
+        place = {"cassandra_servers": ["127.0.0.1"], "cassandra_port": port, "cassandra_options": CLIENT_OPTIONS}
+        options = BackendOptions(settings={**SETTINGS, **place}, connect_timeout=PATIENCE, timeout=PATIENCE)
+        backend = open_backend("cassandra://", options)
+        assert backend.load_many(["t"]) == {}
+        for record in (
+            ResultRecord("t", "STARTED"),
+            ResultRecord("t", "SUCCESS", {"a": "č"}, date_done="2026-01-02T03:04:05.678+01:00", group_id="g"),
+            ResultRecord("t", "FAILURE", ValueError("late")),
+        ):
+            backend.store_many([record])
+        got = backend.load_many(["t"])["t"]
+        assert (got.status, got.result, got.group_id) == ("SUCCESS", {"a": "č"}, "g")
+        add_row(server, "u", "SUCCESS", [1], at=datetime(2026, 1, 2, 3, 4, 5, 6000, UTC))
+        assert backend.load_many(["u"])["u"].date_done == "2026-01-02T03:04:05.006000+00:00"
+        for fault in Fault:
+            server.faults += [(CREATE, fault), (READ, Fault.LOST)]
+            assert [backend.claim(fault.name, token) for token in ("mine", "theirs")] == ["mine", "mine"]
+        backend.forget_many(["t", "u"])
+        assert backend.load_many(["t", "u"]) == {}
+        backend.close()
+    level = ConsistencyLevel
+    assert wire.levels == {
+        ("SELECT data, version, status, shown_at FROM tasks_celeriac WHERE key = ?", level.LOCAL_QUORUM, None),
+        ("SELECT data, version, status, shown_at FROM tasks_celeriac WHERE key = ?", level.SERIAL, None),
+        ("SELECT status, result, date_done, traceback, children FROM tasks WHERE task_id = ? LIMIT 1", 6, None),
+        ("INSERT INTO tasks", level.LOCAL_QUORUM, None),
+        ("INSERT INTO tasks_celeriac", level.LOCAL_QUORUM, level.SERIAL),
+        (
+            "UPDATE tasks_celeriac USING TTL ? SET data = ?, version = ?, status = ?, shown_at = ? "
+            "WHERE key = ? IF version = ?",
+            level.LOCAL_QUORUM,
+            level.SERIAL,
+        ),
+        ("DELETE FROM tasks WHERE task_id = ?", level.LOCAL_QUORUM, None),
+        ("DELETE FROM tasks_celeriac WHERE key = ? IF EXISTS", level.LOCAL_QUORUM, level.SERIAL),
+    }
 
 
 def test_what_was_not_begun_is_not_asked_again() -> None:

@@ -3,15 +3,15 @@
 Each result is kept twice: in a table of our own, which decides what it is, and as a row of Celery's table, for Celery's
 clients.  The servers delete what has expired.  Clients that wait look again.
 
-`client` is what the settings make of the package, `tables` the statements, `rows` the form of Celery's rows, and
-`driver` what is done when others change a result too, or when nobody knows whether it was changed.
+`client` is the package, `access` what the settings say, `tables` are the statements, `rows` the form of Celery's rows,
+`transactions` are changes of which it is known whether they were made, and `driver` puts them together.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from celeriac.backend.kv.cassandra.client import read_access
+from celeriac.backend.kv.cassandra.access import read_access
 from celeriac.backend.kv.cassandra.driver import CassandraDriver
 
 if TYPE_CHECKING:

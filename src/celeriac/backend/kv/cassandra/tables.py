@@ -6,15 +6,17 @@ change.  https://cassandra.apache.org/doc/latest/cassandra/developing/cql/dml.ht
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from celeriac.backend.kv.cassandra.client import NOT_BEGUN, UNDECIDED
 from celeriac.backend.kv.cassandra.rows import Row, in_milliseconds
 from celeriac.backend.kv.driver import pages
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
     from celeriac.backend.kv.cassandra.client import Levels
@@ -25,6 +27,8 @@ T = TypeVar("T")
 OWN_SUFFIX: Final = "_celeriac"
 #: Requests under way at once for one call.
 _AT_ONCE: Final = 100
+#: How often to read what times out.
+_ATTEMPTS: Final = 3
 
 _MAKE_CELERYS: Final = """
 CREATE TABLE IF NOT EXISTS {table} (
@@ -154,12 +158,26 @@ class Tables:
         """What is read for each key; those for which there is nothing are missing."""
         found = {}
         for page in pages(keys, _AT_ONCE):
-            asked = [(key, self._session.execute_async(statement, (key,), timeout=self._timeout)) for key in page]
-            for key, answer in asked:
-                row = _named(answer.result())
+            for key, row in self._ask(statement, page):
                 if row and (what := read(row)) is not None:
                     found[key] = what
         return found
+
+    def _ask(self, statement: Any, keys: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The first row for each key; what times out is asked again, as many may be asked for at once."""
+        deadline, attempts = time.monotonic() + self._timeout, _ATTEMPTS
+        while keys:
+            asked = [(key, self._session.execute_async(statement, (key,), timeout=self._timeout)) for key in keys]
+            keys, attempts = [], attempts - 1
+            for key, answer in asked:
+                try:
+                    yield key, _named(answer.result())
+                except NOT_BEGUN:
+                    raise
+                except UNDECIDED:
+                    if not attempts or time.monotonic() >= deadline:
+                        raise
+                    keys.append(key)
 
 
 def _named(answer: Any) -> dict[str, Any]:

@@ -137,7 +137,7 @@ class Transactions:
         else:
             if is_done or not is_repeated:
                 return _Outcome.DONE if is_done else _Outcome.REFUSED
-            there = tables.settled([key]).get(key)
+            there = self._settled(key, TimeoutError("the first transaction timed out"))
         found = None if there is None else there.version
         if found == mine.version:
             return _Outcome.DONE
