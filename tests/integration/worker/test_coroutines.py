@@ -14,7 +14,9 @@ from tests.support.worker import Workshop
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-POOLS = ("asyncio", "prefork", "threads", "solo")
+# A worker of the asyncio pool was seen to stall here once, as docs/howto/concurrency.md says: until that is found, its
+# tests belong to those that look for faults.
+POOLS = (pytest.param("asyncio", marks=pytest.mark.chaos("full")), "prefork", "threads", "solo")
 
 
 @pytest.fixture(scope="module", params=POOLS)
