@@ -106,6 +106,12 @@ class Inbox:
         """The socket: readable when `receive` does not block."""
         return self._frames.sock.fileno()
 
+    def has_frames(self) -> bool:
+        """Whether `receive` would not block: whoever took a job may have taken its frame meanwhile."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
     def receive(self) -> None:
         """Take in frames: jobs for which there may be permits, and orders.
 

@@ -103,6 +103,9 @@ class CoroutineRunner:
 
     def _read(self) -> None:
         """Frames: jobs, and what concerns those that run."""
+        if not self._inbox.has_frames():
+            # `_take`, called by the same turn of the loop, has read them already.
+            return
         try:
             self._inbox.receive()
         except Closed as exc:
