@@ -14,10 +14,7 @@ from tests.support.worker import Workshop
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A worker of the asyncio pool was seen to stall here once, as docs/howto/concurrency.md says: until that is found, its
-# tests belong to those that look for faults.
-STALLS = pytest.mark.chaos("full")
-POOLS = (pytest.param("asyncio", marks=STALLS), "prefork", "threads", "solo")
+POOLS = ("asyncio", "prefork", "threads", "solo")
 
 
 @pytest.fixture(scope="module", params=POOLS)
@@ -127,21 +124,19 @@ def test_coroutine_that_was_not_cancelled_by_the_worker_fails(pool: Workshop) ->
         pool.task("acancelled").delay().get(timeout=PATIENCE)
 
 
-@pytest.mark.parametrize("name", ["solo", pytest.param("asyncio", marks=STALLS)])
+@pytest.mark.parametrize("name", ["solo", "asyncio"])
 def test_event_loop_lives_on_between_tasks(workshop: Workshop, name: str) -> None:
     workshop.start(pool=name)
     loops = {workshop.task("aloop").delay().get(timeout=PATIENCE) for _ in range(5)}
     assert len(loops) == 1
 
 
-@STALLS
 def test_thousand_coroutines_run_at_once_in_one_process(workshop: Workshop) -> None:
     workshop.start(pool="asyncio", concurrency=1000)
     results = [workshop.task("agather").delay(1000) for _ in range(1000)]
     assert len({result.get(timeout=PATIENCE) for result in results}) == 1
 
 
-@STALLS
 def test_hard_limit_cancels_one_coroutine_and_leaves_the_others(workshop: Workshop) -> None:
     worker = workshop.start(pool="asyncio")
     gate = workshop.gate()
@@ -159,7 +154,6 @@ def test_hard_limit_cancels_one_coroutine_and_leaves_the_others(workshop: Worksh
     wait_until(lambda: workshop.ledger.count("errback published", id=limited.id), what="the errback ran")
 
 
-@STALLS
 def test_terminating_a_coroutine_cancels_it_and_no_other(workshop: Workshop) -> None:
     workshop.start(pool="asyncio")
     gate = workshop.gate()
@@ -173,7 +167,6 @@ def test_terminating_a_coroutine_cancels_it_and_no_other(workshop: Workshop) -> 
     assert other.get(timeout=PATIENCE) == other.id
 
 
-@STALLS
 @pytest.mark.parametrize("how", ["busy", "suppress"])
 def test_process_of_a_coroutine_that_ignores_its_hard_limit_is_replaced(workshop: Workshop, how: str) -> None:
     worker = workshop.start(pool="asyncio")
@@ -183,7 +176,6 @@ def test_process_of_a_coroutine_that_ignores_its_hard_limit_is_replaced(workshop
     assert worker.alive
 
 
-@STALLS
 def test_warm_shutdown_waits_for_coroutines(workshop: Workshop) -> None:
     worker = workshop.start(pool="asyncio", concurrency=2)
     gate = workshop.gate()
@@ -198,7 +190,6 @@ def test_warm_shutdown_waits_for_coroutines(workshop: Workshop) -> None:
     assert all(result.state == "SUCCESS" for result in results if result.id in done)
 
 
-@STALLS
 def test_cold_shutdown_cancels_coroutines_and_gives_them_back(workshop: Workshop) -> None:
     worker = workshop.start(pool="asyncio", concurrency=2)
     gate = workshop.gate()
@@ -213,7 +204,6 @@ def test_cold_shutdown_cancels_coroutines_and_gives_them_back(workshop: Workshop
     assert workshop.ledger.count("start") == 4
 
 
-@STALLS
 def test_task_that_ends_the_process_of_coroutines_is_bounded(workshop: Workshop) -> None:
     workshop.start(pool="asyncio", conf={"task_max_deliveries": 2})
     result = workshop.task("die").delay("SystemExit")

@@ -46,7 +46,7 @@ def test_prefork_grows_and_shrinks_under_load_and_loses_nothing(workshop: Worksh
     assert "exited with" not in worker.log
 
 
-@pytest.mark.parametrize("pool", ["threads", pytest.param("asyncio", marks=pytest.mark.chaos("full"))])
+@pytest.mark.parametrize("pool", ["threads", "asyncio"])
 def test_pool_of_one_process_grows(workshop: Workshop, pool: str) -> None:
     workshop.start(pool=pool, concurrency=1)
     gate = workshop.gate()
