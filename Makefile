@@ -16,7 +16,7 @@ ARGS ?=
 export UV_PYTHON_DOWNLOADS ?= never
 
 .PHONY: help setup demo test check format lint types layers changelog bench bench-quick interop chaos \
-        chaos-sample schedules workflows docs servers clean
+        faults soak chaos-sample schedules workflows docs servers clean
 
 help: ## List the targets
 	@bold= plain=; if [[ -t 1 ]]; then bold=$$'\033[1m' plain=$$'\033[0m'; fi; \
@@ -82,11 +82,18 @@ interop: setup .venv-interop/.made-of ## Exchange messages with a real Celery in
 chaos: setup ## Kill, pause and cut everything, at every step
 	$(BIN)/pytest tests/chaos -q --chaos=full $(ARGS)
 
+faults: setup .venv-interop/.made-of ## Compare what faults do to workers of Celery and of Celeriac; prints a table
+	$(BIN)/python -m tests.interop.faults
+
+soak: setup ## Long runs: 10,000 killed processes, a million tasks, rolling restarts (takes hours)
+	nice -n 5 $(BIN)/pytest -q -n 0 --chaos=full tests/chaos/test_soak.py \
+	    tests/chaos/test_kills.py::test_random_children_killed $(ARGS)
+
 chaos-sample: setup ## The part of chaos that every test run includes
 	$(BIN)/pytest tests/chaos -q --chaos=sample $(ARGS)
 
-schedules: setup ## Compare crontabs in every zone, over ten years, with a walk over every minute (takes an hour)
-	CELERIAC_TEST_CRONTABS=$${CELERIAC_TEST_CRONTABS:-1000} $(BIN)/pytest tests/unit/schedules/test_crontab_walk.py -q -n 0
+schedules: setup ## Compare crontabs in every zone, over ten years, with a walk over every minute (takes ten minutes)
+	CELERIAC_TEST_CRONTABS=$${CELERIAC_TEST_CRONTABS:-1000} $(BIN)/pytest tests/unit/schedules/test_crontab_walk.py -q -s -n 0
 
 workflows: setup ## Compare thousands of random workflows in eager mode, in memory and on Redis (takes some minutes)
 	CELERIAC_TEST_WORKFLOWS=$${CELERIAC_TEST_WORKFLOWS:-2000} $(BIN)/pytest \

@@ -43,6 +43,7 @@ _ACTIONS: dict[str, Any] = {
     "send": lambda client, start, count: client.send_range(start, count),
     "fill": lambda client, start, count: client.fill(start, count),
     "hold": lambda client, index, seconds: client.send_hold(index, seconds),
+    "sleep": lambda client, start, count, seconds: client.send_sleeps(start, count, seconds),
     "bulk": lambda client, start, count: client.send_bulk(start, count),
     "delayed": lambda client, index, count, seconds: client.send_delayed_range(index, count, seconds),
     "round_trips": lambda client, start, count: client.round_trips(start, count),

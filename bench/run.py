@@ -141,7 +141,7 @@ class Run:
         output = self.program("-m", "bench.client", peer.app, action, json.dumps(arguments), peer=peer)
         return Cost(**json.loads(output.splitlines()[-1]))
 
-    def program(self, *arguments: str, peer: Peer | None = None) -> str:
+    def program(self, *arguments: str, peer: Peer | None = None, timeout: float = CLIENT_TIMEOUT) -> str:
         """Run Python with arguments in the peer's environment and return what it printed."""
         peer = peer or self.peer
         command = [str(venvs.bin_dir(peer.name) / "python"), *arguments]
@@ -152,11 +152,11 @@ class Run:
                 cwd=self.directory,
                 capture_output=True,
                 text=True,
-                timeout=CLIENT_TIMEOUT,
+                timeout=timeout,
                 check=False,
             )
         except subprocess.TimeoutExpired as exc:
-            raise BenchError(f"the client did not finish within {CLIENT_TIMEOUT:.0f} s") from exc
+            raise BenchError(f"the client did not finish within {timeout:.0f} s") from exc
         if done.returncode:
             raise BenchError(f"the client ended with status {done.returncode}: {last_words(done.stderr)}")
         return done.stdout

@@ -14,9 +14,9 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench import servers, venvs, workflows
+from bench import servers, sleeping, venvs, workflows
 from bench.harness import BenchError, cpu_of
-from bench.peers.base import CALL, WORK
+from bench.peers.base import CALL, SLEEP, WORK
 from bench.run import WARM_TASKS, Run, last_words, rate, stalled
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ WARM_CALLS = 200
 CALLS = 10_000
 BULK_CALLS = 50_000
 ROUNDS = 2
+BEAT_ENTRIES, BEAT_SECONDS = 10_000, 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +357,18 @@ def _process_ms(run: Run, code: str, samples: int = 7) -> float:
     return median(durations[1:]) * 1e3
 
 
+def beat_load(job: Job) -> tuple[Metrics, list[str]]:
+    """Beat with 10,000 entries for ten minutes, ten of them of every second."""
+    seconds = max(20.0, BEAT_SECONDS * job.scale)
+    with job.run() as run:
+        arguments = (str(job.size(BEAT_ENTRIES)), str(seconds), str(time.time()))
+        printed = run.program("-m", "bench.apps.beat_load", *arguments, timeout=2 * seconds + 120)
+        numbers: Metrics = json.loads(printed.splitlines()[-1])
+        if numbers["missing"]:
+            run.problems.append(f"{numbers['missing']:.0f} runs were not sent")
+    return numbers, run.problems
+
+
 def path_length(job: Job) -> tuple[Metrics, list[str]]:
     """Python calls, functions, files and file switches of one call and of one task."""
     run = job.run()
@@ -506,6 +519,14 @@ SCENARIOS: dict[str, Scenario] = {
             results=True,
             role=CALL,
             applies=_ours,
+        ),
+        Scenario("beat", "Beat with 10,000 entries, Redis", beat_load, role=CALL, applies=_ours, once=True),
+        Scenario(
+            "async-sleep",
+            "1,000 tasks that sleep for a second; memory of those that sleep at once, Redis",
+            sleeping.async_sleep,
+            role=SLEEP,
+            applies=_workflows,
         ),
         Scenario(
             "pathlen",

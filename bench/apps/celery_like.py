@@ -46,6 +46,18 @@ def hold_task(index: int, seconds: float) -> int:
     return index
 
 
+async def _sleep(index: int, seconds: float) -> int:
+    # Not earlier: the library would be in the memory of every worker that is measured.
+    import asyncio
+
+    await asyncio.sleep(seconds)
+    mark(index)
+    return index
+
+
+# Coroutines are tasks of Celeriac's alone.
+sleep_task = app.task(name="bench.sleep")(_sleep) if os.environ.get("BENCH_COROUTINES") == "1" else hold_task
+
 workflows = Workflows(library, app)
 
 
@@ -59,6 +71,10 @@ class CeleryClient(Client):
 
     def send_hold(self, index: int, seconds: float) -> None:
         hold_task.delay(index, seconds)
+
+    def send_sleeps(self, start: int, count: int, seconds: float) -> None:
+        for index in range(start, start + count):
+            sleep_task.delay(index, seconds)
 
     def send_delayed(self, index: int, seconds: float) -> None:
         mark_task.apply_async((index,), countdown=seconds)

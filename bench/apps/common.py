@@ -78,6 +78,10 @@ class Client:
         """Enqueue the task that sleeps and then marks `index`."""
         raise NotImplementedError
 
+    def send_sleeps(self, start: int, count: int, seconds: float) -> None:
+        """Enqueue tasks that sleep and then mark; where it can, as coroutines."""
+        raise NotImplementedError
+
     def send_delayed(self, index: int, seconds: float) -> None:
         """Enqueue the task that marks `index` in `seconds` from now."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 WORK = "work"
 CALL = "call"
+SLEEP = "sleep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class Variant:
         worker: Argument vector of the worker; ``{bin}`` stands for the environment's ``bin`` directory and
             ``{broker}`` for the broker's URL.
         copies: How many such commands run side by side.
-        roles: ``work`` for runs with a worker, ``call`` for runs of a client alone.
+        roles: ``work`` for runs with a worker, ``call`` for runs of a client alone, ``sleep`` for tasks that wait.
         env: Additional environment variables.
         extra: Measured only with ``--extra``.
     """

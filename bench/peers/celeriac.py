@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.peers.base import CALL, WORK, Peer, Variant
+from bench.peers.base import CALL, SLEEP, WORK, Peer, Variant
 from bench.peers.celery import first_call_code, import_code, worker
 from bench.servers import QUEUE
 
@@ -45,6 +45,20 @@ PEER = Peer(
             worker("celeriac", "-P", "threads", "-c", "8"),
             roles=frozenset({WORK}),
             extra=True,
+        ),
+        Variant(
+            "asyncio -c10000",
+            frozenset({"redis"}),
+            worker("celeriac", "-P", "asyncio", "-c", "10000"),
+            roles=frozenset({SLEEP}),
+            env={"BENCH_SLEEPERS": "10000", "BENCH_COROUTINES": "1"},
+        ),
+        Variant(
+            "gevent -c1000",
+            frozenset({"redis"}),
+            worker("celeriac", "-P", "gevent", "-c", "1000"),
+            roles=frozenset({SLEEP}),
+            env={"BENCH_SLEEPERS": "1000"},
         ),
     ),
 )

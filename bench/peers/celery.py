@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.peers.base import CALL, WORK, Peer, Variant
+from bench.peers.base import CALL, SLEEP, WORK, Peer, Variant
 from bench.servers import QUEUE
 
 LEAN = ("--loglevel=WARNING", "--without-gossip", "--without-mingle", "-n", "bench@%h")
@@ -61,6 +61,13 @@ PEER = Peer(
             worker("celery", "-P", "threads", "-c", "8"),
             roles=frozenset({WORK}),
             extra=True,
+        ),
+        Variant(
+            "gevent -c1000",
+            frozenset({"redis"}),
+            worker("celery", "-P", "gevent", "-c", "1000"),
+            roles=frozenset({SLEEP}),
+            env={"BENCH_SLEEPERS": "1000"},
         ),
         Variant(
             "confirmed",

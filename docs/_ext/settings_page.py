@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from celeriac import unbuilt
 from celeriac.config.options import GROUPS, SAME
 from celeriac.worker.unsupported import WITHOUT_EFFECT
 
@@ -20,12 +19,9 @@ HEAD = """\
 Names, types and meanings are Celery's. Where two defaults are given, the first holds under Celeriac's own
 name and the second, marked *Celery*, with `celery_defaults=True`.
 
-Every setting is known and checked, so that a configuration made for Celery can be read; what belongs to parts that this
-version does not have is marked. A worker names such settings when it starts.
+Every setting is known and checked, so that a configuration made for Celery can be read; what has no effect here is
+marked, and a worker names such settings when it starts.
 """
-
-#: Groups whose part is missing as a whole.
-MISSING = {"Message signing"}
 
 
 def page() -> str:
@@ -33,8 +29,6 @@ def page() -> str:
     parts = [HEAD]
     for group in GROUPS:
         parts += [f"\n## {group.title}\n"]
-        if group.title in MISSING:
-            parts += ["*Not built yet.*\n"]
         parts += [_entry(option) for option in group.options]
     return "\n".join(parts)
 
@@ -48,8 +42,6 @@ def _entry(option: Option) -> str:
         facts.append("one of " + ", ".join(f"`{choice!r}`" for choice in option.choices))
     if option.old and option.old.lower() != option.name:
         facts.append(f"old name `{option.old}`")
-    if option.name in unbuilt.SETTINGS:
-        facts.append("*not built yet*")
     if option.name in WITHOUT_EFFECT:
         facts.append(f"*without effect*: {WITHOUT_EFFECT[option.name]}")
     return f"`{option.name}`\n: {option.doc}\n\n  {'; '.join(facts)}\n"

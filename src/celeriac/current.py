@@ -36,6 +36,9 @@ class AppLike(Protocol):
     def backend(self) -> ResultBackend: ...
 
     @property
+    def publisher(self) -> Any: ...
+
+    @property
     def oid(self) -> str: ...
 
     @property
@@ -90,6 +93,17 @@ def set_current_app(app: AppLike | None) -> None:
         _default = app
 
 
+def current_apps() -> tuple[AppLike | None, AppLike | None]:
+    """The app that is current in this thread by itself, and the process default; for `restore_apps`."""
+    return getattr(_local, "app", None), _default
+
+
+def restore_apps(of_thread: AppLike | None, default: AppLike | None) -> None:
+    """Make both what they were when `current_apps` returned them."""
+    global _default
+    _local.app, _default = of_thread, default
+
+
 def get_current_app() -> AppLike:
     """The app of this thread, else the process default, made on demand."""
     app: AppLike | None = getattr(_local, "app", None) or _default
@@ -123,6 +137,14 @@ def get_current_request(task: Any | None = None) -> Context | None:
     for owner, request in reversed(_stack.get()):
         if task is None or owner is task:
             return request
+    return None
+
+
+def get_current_worker_task() -> Any | None:
+    """The innermost task whose request came as a message (or eagerly), not by a direct call."""
+    for task, request in reversed(_stack.get()):
+        if not request.called_directly:
+            return task
     return None
 
 

@@ -72,6 +72,7 @@ __all__ = [
     "SessionLost",
     "SessionRefused",
     "SoftTimeLimitExceeded",
+    "Superseded",
     "TaskCancelledError",
     "TaskError",
     "TaskPredicate",
@@ -158,6 +159,10 @@ class SessionLost(OperationalError):
 
 class Unroutable(OperationalError):
     """No queue takes a message that has to reach one: a binding is missing, or nobody listens."""
+
+
+class Superseded(OperationalError):
+    """Somebody with a newer token sends these messages now; this one was not taken."""
 
 
 class SessionRefused(OperationalError):

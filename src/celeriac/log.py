@@ -117,7 +117,8 @@ def setup_logging(
     loglevel: int | str = logging.WARNING,
     logfile: str | None = None,
     colorize: bool | None = None,
-) -> None:
+    fmt: str | None = None,
+) -> bool:
     """Configure the root logger for a worker, unless a ``setup_logging`` receiver does.
 
     Args:
@@ -125,6 +126,10 @@ def setup_logging(
         loglevel: Level, by number or name.
         logfile: Path; None is stderr.
         colorize: None colours when stderr is a terminal.
+        fmt: Replaces ``worker_log_format``.
+
+    Returns:
+        A receiver did.
     """
     conf = app.conf
     level = logging.getLevelName(loglevel.upper()) if isinstance(loglevel, str) else loglevel
@@ -133,35 +138,54 @@ def setup_logging(
     if colorize is None:
         colorize = logfile is None and sys.stderr.isatty()
     logging.captureWarnings(True)
-    arguments = {"loglevel": level, "logfile": logfile, "format": conf.worker_log_format, "colorize": colorize}
+    fmt = fmt or conf.worker_log_format
+    arguments = {"loglevel": level, "logfile": logfile, "format": fmt, "colorize": colorize}
     if signals.setup_logging.send(sender=None, **arguments):
-        return
+        return True
     root = logging.getLogger()
     if conf.worker_hijack_root_logger:
         for handler in list(root.handlers):
             root.removeHandler(handler)
     if not root.handlers:
-        root.addHandler(
-            _handler(
-                logfile,
-                _formatter(ColorFormatter, conf.worker_log_format, conf.worker_log_datefmt, bool(colorize)),
-            )
-        )
+        root.addHandler(make_handler(logfile, _formatter(ColorFormatter, fmt, conf.worker_log_datefmt, bool(colorize))))
     root.setLevel(level)
     signals.after_setup_logger.send(sender=None, logger=root, **arguments)
+    # Half a log in JSON is of no use.
+    setup_task_logger(app, loglevel=level, logfile=logfile, colorize=bool(colorize), fmt=JSON if fmt == JSON else None)
+    return False
+
+
+def setup_task_logger(
+    app: AppLike, *, loglevel: int | str, logfile: str | None, colorize: bool, fmt: str | None = None
+) -> logging.Logger:
+    """Configure the logger of tasks; returns it.
+
+    Args:
+        app: The application, for ``worker_task_log_*`` settings.
+        loglevel: Level, by number or name.
+        logfile: Path; None is stderr.
+        colorize: Colour.
+        fmt: Replaces ``worker_task_log_format``.
+    """
+    conf = app.conf
+    level = logging.getLevelName(loglevel.upper()) if isinstance(loglevel, str) else loglevel
     for handler in list(task_logger.handlers):
         task_logger.removeHandler(handler)
-    # Half a log in JSON is of no use.
-    task_format = JSON if conf.worker_log_format == JSON else conf.worker_task_log_format
-    formatter = _formatter(TaskFormatter, task_format, conf.worker_task_log_datefmt, bool(colorize))
-    task_logger.addHandler(_handler(logfile, formatter))
+        if isinstance(handler, logging.FileHandler):
+            handler.close()
+    fmt = fmt or conf.worker_task_log_format
+    formatter = _formatter(TaskFormatter, fmt, conf.worker_task_log_datefmt, colorize)
+    task_logger.addHandler(make_handler(logfile, formatter))
     task_logger.setLevel(level)
     task_logger.propagate = False
-    arguments["format"] = task_format
-    signals.after_setup_task_logger.send(sender=None, logger=task_logger, **arguments)
+    signals.after_setup_task_logger.send(
+        sender=None, logger=task_logger, loglevel=level, logfile=logfile, format=fmt, colorize=colorize
+    )
+    return task_logger
 
 
-def _handler(logfile: str | None, formatter: logging.Formatter) -> logging.Handler:
+def make_handler(logfile: str | None, formatter: logging.Formatter) -> logging.Handler:
+    """What writes to a file, or to standard error."""
     handler: logging.Handler
     if logfile is None:
         handler = logging.StreamHandler(sys.__stderr__)

@@ -73,6 +73,23 @@ class Destination:
     queue: Queue | None = None
 
 
+@dataclass(frozen=True)
+class Once:
+    """What a message is one of, where a broker has to take each of them once, from the newest of those who send them.
+
+    Attributes:
+        scope: What `token` belongs to.
+        token: Rises with every change of who sends.
+        series: What the message is the next one of.
+        place: Its place in the series: two messages with the same one are the same message.
+    """
+
+    scope: str
+    token: int
+    series: str
+    place: str
+
+
 @dataclass
 class Publication:
     """One message on its way to the broker.
@@ -83,6 +100,7 @@ class Publication:
         not_before: Unix time in seconds before which it must not be delivered; None is at once.
         mandatory: An unroutable message is an error instead of being dropped silently.
         holdable: The message itself says when it is due, so that a broker may leave the wait to the consumer.
+        once: Taken only if it is not the one taken last of its series; None is always.
     """
 
     message: Message
@@ -90,6 +108,7 @@ class Publication:
     not_before: float | None = None
     mandatory: bool = False
     holdable: bool = False
+    once: Once | None = None
 
 
 @dataclass
@@ -106,6 +125,7 @@ class Delivery:
         redelivered: It was handed out before.
         deliveries: How often it has been handed out, this time included; at least 1.
         malformed: Why the envelope could not be read, or None.
+        relayed: It was not fetched: whoever published it put it under the session's lease.
     """
 
     message: Message
@@ -117,6 +137,7 @@ class Delivery:
     redelivered: bool = False
     deliveries: int = 1
     malformed: str | None = None
+    relayed: bool = False
 
 
 @dataclass

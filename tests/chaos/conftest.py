@@ -10,11 +10,13 @@ import pytest
 from tests.support import stores
 from tests.support.chaosproxy import ChaosProxy
 from tests.support.private import PrivatePostgreSQL, PrivateRabbitMQ, PrivateRedis, PrivateServer
-from tests.support.worker import Workshop
+from tests.support.worker import workshops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from tests.support.worker import Workshop
 
 #: Seconds: a lease that a live worker on a busy machine still renews in time, and between searches for lapsed ones.
 LEASE, SWEEP = 3.0, 0.5
@@ -37,24 +39,19 @@ KILLABLE = [
 @pytest.fixture
 def make_workshop(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
     """Makes a workshop on a broker, with short leases."""
-    made: list[Workshop] = []
+    with workshops(tmp_path) as make_one:
 
-    def make(url: str, *, worker_conf: dict[str, Any] | None = None, **conf: Any) -> Workshop:
-        directory = tmp_path / f"shop{len(made)}"
-        directory.mkdir()
-        settings = {
-            "broker_url": url,
-            "result_backend": "disabled://",
-            "broker_lease": LEASE,
-            "broker_sweep_interval": SWEEP,
-            "broker_heartbeat": 1,
-        }
-        made.append(Workshop(settings | conf, directory, worker_conf or {}))
-        return made[-1]
+        def make(url: str, *, worker_conf: dict[str, Any] | None = None, **conf: Any) -> Workshop:
+            settings = {
+                "broker_url": url,
+                "result_backend": "disabled://",
+                "broker_lease": LEASE,
+                "broker_sweep_interval": SWEEP,
+                "broker_heartbeat": 1,
+            }
+            return make_one(settings | conf, worker_conf)
 
-    yield make
-    for workshop in made:
-        workshop.close()
+        yield make
 
 
 @pytest.fixture

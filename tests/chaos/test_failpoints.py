@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celeriac import chord
+from celeriac import chain, chord
 from celeriac.worker.failpoints import PLACES
 from tests.support import PATIENCE, wait_until
 from tests.support.ledger import check_at_least_once, check_at_most_once, repeats
 from tests.support.leftovers import chords_due, messages_left
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from celeriac.result import AsyncResult
     from tests.support.worker import RunningWorker, Workshop
 
-IN_CHILD = frozenset({"started", "returned", "stored", "counted", "joined"})
+IN_CHILD = frozenset({"started", "returned", "stored", "counted", "relayed", "joined"})
 OF_CHORDS = ("counted", "joined")
-OF_TASKS = [label for label in PLACES if label not in OF_CHORDS]
+OF_CHAINS = ("relayed",)
+OF_TASKS = [label for label in PLACES if label not in (*OF_CHORDS, *OF_CHAINS)]
 CELLS = [pytest.param(label, 1, marks=pytest.mark.chaos("sample")) for label in OF_TASKS] + [
     pytest.param(label, nth, marks=pytest.mark.chaos("full")) for label in OF_TASKS for nth in (2, 3, 7)
 ]
@@ -68,6 +70,40 @@ def test_early_tasks_never_run_twice_after_a_death_at_this_place(
     last = workshop.task("early").delay()
     last.get(timeout=PATIENCE)
     check_at_most_once(workshop.ledger, [*ids, last.id])
+
+
+@pytest.mark.parametrize("name", ["work", "early"])
+@pytest.mark.parametrize(
+    ("label", "nth"),
+    [
+        *(pytest.param(label, 2, marks=pytest.mark.chaos("sample")) for label in OF_CHAINS),
+        *(pytest.param(label, nth, marks=pytest.mark.chaos("full")) for label in OF_CHAINS for nth in (1, 5)),
+        *(pytest.param(label, 3, marks=pytest.mark.chaos("full")) for label in OF_TASKS),
+    ],
+)
+def test_chain_survives_a_death_at_this_place(
+    redis_url: str, make_workshop: Callable[..., Workshop], tmp_path: Path, label: str, nth: int, name: str
+) -> None:
+    workshop = make_workshop(redis_url, result_backend=redis_url)
+    result = chain(workshop.task(name).si() for _ in range(10)).apply_async()
+    steps = [each.id for each in [result, *_before(result)]]
+    crash(workshop, label, nth, tmp_path / "passes")
+    if name == "work" or label in OF_CHAINS:
+        # The next step was in the broker.
+        wait_until(lambda: set(steps) <= set(workshop.ledger.by_id("end")), what="every step ran")
+        # The step that ran, and those before it whose acknowledgements were under way, run once more with what follows.
+        check_at_least_once(workshop.ledger, steps, max_starts=5)
+    wait_until(lambda: messages_left(workshop) == 0, what="nothing is left in the broker")
+    if name == "early":
+        last = workshop.task("early").delay()
+        last.get(timeout=PATIENCE)
+        check_at_most_once(workshop.ledger, [*steps, last.id])
+
+
+def _before(result: AsyncResult[Any]) -> Iterator[AsyncResult[Any]]:
+    while (parent := result.parent) is not None:
+        yield parent
+        result = parent
 
 
 @pytest.mark.parametrize("name", ["work", "early", "fail"])

@@ -8,11 +8,12 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from celeriac.broker.sqs.names import queue_name
 from celeriac.drivers.resp_cluster import RespCluster
 from celeriac.drivers.resp_params import RespParams
 from celeriac.testing.contracts import BackendUnderTest, BrokerUnderTest
 from tests.contract import store_subjects
-from tests.support import servers
+from tests.support import servers, stores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from celeriac.broker import BrokerSession
     from tests.support import cluster
+    from tests.support.chaosproxy import ChaosProxy
 
 
 def broker(name: str, request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
@@ -142,6 +144,30 @@ def _amqp(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
     )
 
 
+def _sqs(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
+    proxy: ChaosProxy = request.getfixturevalue("moto")
+    prefix = f"{servers.unique()}-"
+
+    def at_port(port: int) -> str:
+        return f"sqs://{stores.AWS_KEY}:{stores.AWS_SECRET}@127.0.0.1:{port}"
+
+    def put_malformed(queue: str) -> None:
+        client = stores.aws_client("sqs", f"http://127.0.0.1:{proxy.port}")
+        url = client.get_queue_url(QueueName=queue_name(queue, prefix))["QueueUrl"]
+        client.send_message(QueueUrl=url, MessageBody="not a message")
+
+    return BrokerUnderTest(
+        at_port(proxy.port),
+        transport_options={"queue_name_prefix": prefix},
+        # The emulator takes milliseconds for each request, of ten messages at most.
+        many=200,
+        reaction=2.0,
+        put_malformed=put_malformed,
+        disconnect=lambda session: proxy.reset(),
+        url_at_port=at_port,
+    )
+
+
 def backend(name: str, request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
     """The backend of a name, on a server or in a directory that the test has for itself."""
     return _BACKENDS[name](request, directory)
@@ -247,6 +273,7 @@ _BROKERS: dict[str, Callable[[pytest.FixtureRequest, Path], BrokerUnderTest]] = 
     "postgresql": _postgresql,
     "mysql": _mysql,
     "amqp": _amqp,
+    "sqs": _sqs,
 }
 
 _BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {

@@ -234,7 +234,6 @@ def test_broker_that_is_away_exits_1_when_retrying_is_off(shop: Shop) -> None:
         (["-A", "shop", "worker", "-Q", "x", "--", "task_create_missing_queues=0"], 1, "'x' is not in task_queues"),
         (["-A", "shop", "worker", "-X", "celery"], 1, "there is no queue to consume"),
         (["-A", "shop", "worker", "-I", "no_module"], 1, "no_module"),
-        (["-A", "shop", "worker", "--pool-start-method", "spawn"], 1, "'spawn' is not built yet"),
         (["-A", "shop", "worker", "--", "worker.concurrency=x"], 1, "worker_concurrency is 'x'"),
     ],
 )
@@ -290,3 +289,37 @@ def test_worker_direct_consumes_a_queue_of_its_own(shop: Shop) -> None:
         assert ".> w1@here.dq2      exchange=C.dq2(direct) key=w1@here" in (shop.directory / "worker.log").read_text()
         task_id = shop.run("-A", "shop", "call", "shop.add", "-a", "[1, 2]", "--queue", "w1@here.dq2").strip()
         assert shop.run("-A", "shop", "result", task_id, "--timeout", str(PATIENCE)) == "3\n"
+
+
+def test_a_hung_up_worker_without_a_terminal_starts_anew_in_the_same_process(shop: Shop) -> None:
+    log = shop.directory / "worker.log"
+    pidfile = shop.directory / "worker.pid"
+
+    def ready() -> int:
+        return log.read_text().count(" ready.")
+
+    with shop.worker("-A", "shop", "worker", "-l", "INFO", "-P", "solo", "--pidfile", str(pidfile)) as worker:
+        wait_until(lambda: ready() == 1, what="the worker is ready")
+        worker.send_signal(signal.SIGHUP)
+        wait_until(lambda: ready() == 2, what="the worker is ready again")
+        text = log.read_text()
+        assert text.index("Warm shutdown") < text.index("Restarting celeriac worker (") < text.rindex(" ready.")
+        assert read_pid(pidfile) == worker.pid
+        assert shop.run("-A", "shop", "call", "shop.add", "-a", "[1, 2]")
+        worker.terminate()
+        assert worker.wait(PATIENCE) == 0
+
+
+def test_a_hung_up_worker_with_a_terminal_stops_as_with_sigterm(shop: Shop) -> None:
+    controller, terminal = os.openpty()
+    command = shop.command("-A", "shop", "worker", "-l", "INFO", "-P", "solo", "-f", "worker.log")
+    try:
+        with subprocess.Popen(command, cwd=shop.directory, env=shop.environment, stdout=terminal) as worker:
+            log = shop.directory / "worker.log"
+            wait_until(lambda: log.exists() and " ready." in log.read_text(), what="the worker is ready")
+            worker.send_signal(signal.SIGHUP)
+            assert worker.wait(PATIENCE) == 0
+        assert log.read_text().count(" ready.") == 1
+    finally:
+        os.close(controller)
+        os.close(terminal)

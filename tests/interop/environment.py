@@ -32,9 +32,14 @@ def ensure() -> Path:
     return PYTHON
 
 
-def _make() -> None:
+def find_uv() -> str | None:
+    """The program ``uv``: of the system, or the one that ``make setup`` fetched."""
     own = ROOT / ".venv-tools" / "bin" / "uv"
-    uv = shutil.which("uv") or (str(own) if own.exists() else None)
+    return shutil.which("uv") or (str(own) if own.exists() else None)
+
+
+def _make() -> None:
+    uv = find_uv()
     if uv is not None:
         _run(uv, "venv", "--quiet", "--no-project", "--python", sys.executable, str(DIRECTORY))
         _run(uv, "pip", "install", "--quiet", "--python", str(PYTHON), "-r", str(REQUIREMENTS))

@@ -36,6 +36,8 @@ CONF: dict[str, Any] = {
 
 app: Any = library.Celery("interop")
 app.conf.update({**CONF, **json.loads(os.environ.get("INTEROP_CONF", "{}"))})
+if app.conf.task_serializer == "auth":
+    app.setup_security()
 
 #: One value of every kind that the JSON of both libraries carries.
 VALUES: dict[str, Any] = {
@@ -217,6 +219,14 @@ def ignored(self: Any, value: Any) -> Any:
     """A task whose result is not kept."""
     note("ignored", self.request)
     return value
+
+
+@app.task(bind=True)
+def timed(self: Any, seconds: float) -> None:
+    """Takes a while, and says so at both ends."""
+    note("start", self.request)
+    time.sleep(seconds)
+    note("end", self.request)
 
 
 @app.task(bind=True)

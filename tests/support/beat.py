@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celeriac import Celery
+from celeriac.beat import PersistentScheduler
 from celeriac.beat.book import ScheduleBook
 from celeriac.beat.persistent import store_of
 from tests.support.waiting import PATIENCE, wait_until
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VARIABLE = "CELERIAC_TEST_BEAT"
+#: Has a beat kill itself when it has sent something, before it can note that.
+CRASH = "CELERIAC_TEST_BEAT_CRASH"
 
 
 def make_app(conf: dict[str, Any]) -> Celery:
@@ -49,13 +52,13 @@ class BeatSite:
     def __post_init__(self) -> None:
         self.app = make_app(self.conf)
 
-    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
-        """Start a beat."""
+    def start(self, *arguments: str, crash: bool = False) -> subprocess.Popen[bytes]:
+        """Start a beat; ``crash`` has it die at the moment between sending and noting that it was sent."""
         with (self.directory / f"beat{len(self.beats)}.log").open("wb") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "celeriac", "-A", "tests.support.beat", "beat", "-l", "INFO", *arguments],
                 cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", VARIABLE: json.dumps(self.conf)},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", VARIABLE: json.dumps(self.conf), CRASH: "1" * crash},
             )  # fmt: skip
         self.beats[process.pid] = process
         return process
@@ -100,6 +103,13 @@ class BeatSite:
         self.app.close()
 
 
+def _die_before_confirming(self: PersistentScheduler, sent: dict[str, Any]) -> None:
+    if sent:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 _told = os.environ.get(VARIABLE)
 if _told is not None:
     app = make_app(json.loads(_told))
+    if os.environ.get(CRASH):
+        PersistentScheduler._confirm = _die_before_confirming  # type: ignore[method-assign]

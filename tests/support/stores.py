@@ -65,17 +65,22 @@ def behind_proxy(port: int) -> Iterator[ChaosProxy]:
         proxy.close()
 
 
-def make_bucket(endpoint: str, name: str) -> None:
-    """Make a bucket of an emulated S3."""
+def aws_client(service: str, endpoint: str) -> Any:
+    """A client of an emulated service."""
     import boto3
 
-    client = boto3.client(
-        "s3",
+    return boto3.client(
+        service,
         endpoint_url=endpoint,
         region_name="us-east-1",
         aws_access_key_id=AWS_KEY,
         aws_secret_access_key=AWS_SECRET,
     )
+
+
+def make_bucket(endpoint: str, name: str) -> None:
+    """Make a bucket of an emulated S3."""
+    client = aws_client("s3", endpoint)
     client.create_bucket(Bucket=name)
     client.close()
 

@@ -17,7 +17,7 @@ from tests.support.waiting import PATIENCE, wait_until
 from tests.support.zoo import make_app
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
 
     from celeriac import Celery
     from celeriac.message import DeadLetter
@@ -140,13 +140,17 @@ class Workshop:
         Args:
             wait: Return when it is ready.
             env: Further environment.
-            **options: Of `WorkerOptions`; ``conf`` is a mapping of further settings.
+            **options: Of `WorkerOptions`; ``conf`` is a mapping of further settings, ``change`` one of settings that
+                are changed later.
         """
         number = len(self.workers)
         conf = {**self.conf, **self.worker_conf, **options.pop("conf", {})}
         options = {"hostname": f"w{number}@test", "concurrency": 2, "loglevel": "INFO", "no_color": True} | options
         told = self.directory / f"worker{number}.json"
-        told.write_text(json.dumps({"conf": conf, "ledger": str(self.ledger.path), "options": options}))
+        change = options.pop("change", {})
+        told.write_text(
+            json.dumps({"conf": conf, "ledger": str(self.ledger.path), "options": options, "change": change})
+        )
         log_path = self.directory / f"worker{number}.log"
         with log_path.open("wb") as log:
             process = subprocess.Popen(
@@ -184,3 +188,34 @@ class Workshop:
         for worker in self.workers:
             worker.kill()
         self.app.close()
+
+
+@contextlib.contextmanager
+def workshops(directory: Path) -> Iterator[Callable[..., Workshop]]:
+    """Makes workshops of given settings, and closes them in the end; the test starts the workers."""
+    made: list[Workshop] = []
+
+    def make(conf: Mapping[str, Any], worker_conf: Mapping[str, Any] | None = None) -> Workshop:
+        own = directory / f"shop{len(made)}"
+        own.mkdir()
+        made.append(Workshop(dict(conf), own, dict(worker_conf or {})))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for workshop in made:
+            workshop.close()
+
+
+@contextlib.contextmanager
+def shared_worker(conf: Mapping[str, Any], directory: Path) -> Iterator[Workshop]:
+    """A workshop with one running worker of two children, for tests that leave it as they found it."""
+    workshop = Workshop(dict(conf), directory)
+    try:
+        worker = workshop.start(concurrency=2)
+        yield workshop
+        assert worker.alive, worker.log[-4000:]
+        assert "CRITICAL" not in worker.log, worker.log[-4000:]
+    finally:
+        workshop.close()

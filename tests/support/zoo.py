@@ -9,12 +9,15 @@ import os
 import signal
 import sys
 import time
+from contextvars import ContextVar
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from celeriac import Celery, signals
 from celeriac.app import shared
 from celeriac.exceptions import Ignore, Reject, SoftTimeLimitExceeded
+from celeriac.result import allow_join_result
 from celeriac.worker.control import control_command, inspect_command
 from tests.support.ledger import Ledger
 
@@ -28,6 +31,10 @@ RECORDED = (
     "worker_shutdown",
     "celeryd_init",
     "celeryd_after_setup",
+    "eventlet_pool_started",
+    "eventlet_pool_preshutdown",
+    "eventlet_pool_postshutdown",
+    "eventlet_pool_apply",
     "task_received",
     "task_prerun",
     "task_postrun",
@@ -44,11 +51,18 @@ def make_app(conf: dict[str, Any], ledger_path: str) -> Celery:
     """The application.
 
     Args:
-        conf: Settings; ``record_signals`` has every signal written into the ledger.
+        conf: Settings; ``record_signals`` has every signal written into the ledger, ``steps`` adds the bootsteps of
+            `tests.support.steps`, ``stop_first_child`` stops (SIGSTOP) the first child while it starts,
+            ``signals_in_full`` adds the receivers of `tests.support.signal_recorder`, and ``hang_once`` has the first
+            child wait forever.
         ledger_path: Where tasks write down what they did.
     """
     settings = dict(conf)
     record_signals = settings.pop("record_signals", False)
+    with_steps = settings.pop("steps", False)
+    stop_first_child = settings.pop("stop_first_child", False)
+    signals_in_full = settings.pop("signals_in_full", False)
+    hang_once = settings.pop("hang_once", False)
     app = Celery("zoo", set_as_current=False, changes=settings)
     ledger = Ledger(ledger_path)
     others = dict(shared.declarations)
@@ -56,15 +70,43 @@ def make_app(conf: dict[str, Any], ledger_path: str) -> Celery:
     _declare_outcomes(app, ledger)
     _declare_deadly(app, ledger)
     _declare_observers(app, ledger)
+    _declare_waiting(app, ledger)
     _declare_coroutines(app, ledger)
     _declare_chords(app, ledger)
     # Its tasks are its own: the apps of other tests in this process would have them too, for as long as it lasts.
     shared.declarations.clear()
     shared.declarations.update(others)
+    if with_steps:
+        from tests.support import steps
+
+        steps.install(app, ledger, broken=with_steps == "broken")
+    if stop_first_child:
+        signals.worker_process_init.connect(lambda **_: _stop_once(Path(f"{ledger_path}.stopped")), weak=False)
+    if signals_in_full:
+        from tests.support import signal_recorder
+
+        signal_recorder.install(app, ledger)
     if record_signals:
         for name in RECORDED:
             _record_signal(name, ledger)
+    if hang_once:
+        signals.worker_process_init.connect(partial(_hang_once, ledger), weak=False)
     return app
+
+
+def _stop_once(mark: Path) -> None:
+    """Stop this process, if it is the first to come here."""
+    try:
+        mark.touch(exist_ok=False)
+    except FileExistsError:
+        return
+    os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def _hang_once(ledger: Ledger, **_: Any) -> None:
+    if not ledger.count("hangs"):
+        ledger.write("hangs")
+        time.sleep(600)
 
 
 def _record_signal(name: str, ledger: Ledger) -> None:
@@ -121,6 +163,16 @@ def _declare_quiet(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list 
     app.task(name="work", bind=True)(work)
     app.task(name="early", bind=True, acks_late=False)(work)
     app.task(name="limited", bind=True, rate_limit="5/s")(work)
+
+    @app.task(name="hog", bind=True)
+    def hog(self: Any, seconds: float) -> None:
+        """Lets no other thread of its process run."""
+        ledger.write("start", id=self.request.id)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            # One instruction, which holds the interpreter's lock.
+            sum(range(50_000_000))
+        ledger.write("end", id=self.request.id)
 
     @app.task(name="keep_memory")
     def keep_memory(mib: int) -> int:
@@ -206,6 +258,8 @@ def _declare_deadly(app: Celery, ledger: Ledger) -> None:
 
     app.task(name="die", bind=True)(die)
     app.task(name="die_early", bind=True, acks_late=False)(die)
+    app.task(name="die_retry", bind=True, retry_on_worker_lost=True, max_retries=2, default_retry_delay=0)(die)
+    app.task(name="retried_early", bind=True, acks_late=False, default_retry_delay=0)(die)
     app.task(name="die_once", bind=True, reject_on_worker_lost=False)(die)
 
     @app.task(name="soft", bind=True)
@@ -309,6 +363,62 @@ def _declare_observers(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a l
         if how == "die":
             os._exit(9)
         return how
+
+
+def _declare_waiting(app: Celery, ledger: Ledger) -> None:  # noqa: C901 - a list of declarations
+    """Tasks that wait, as threads and greenlets do, for others in their process."""
+    gathered = {"now": 0, "most": 0}
+
+    @app.task(name="gather")
+    def gather(count: int) -> int:
+        """Ends when ``count`` of these run at once."""
+        gathered["now"] += 1
+        gathered["most"] = max(gathered["most"], gathered["now"])
+        try:
+            while gathered["most"] < count:
+                time.sleep(0.05)
+        finally:
+            gathered["now"] -= 1
+        return os.getpid()
+
+    @app.task(name="calls")
+    def calls(x: int) -> int:
+        """Publishes a task, waits for its result, and reads a key of the result store."""
+        with allow_join_result():
+            return int(app.tasks["add"].delay(x, x).get(timeout=60))
+
+    @app.task(name="who", bind=True)
+    def who(self: Any, naps: int) -> list[Any]:
+        """What the current task and request are, seen again and again while others run."""
+        seen = set()
+        for _ in range(naps):
+            time.sleep(0.001)
+            seen.add((app.current_task.name, self.request.id, app.current_task.request.id, _seen.get()))
+            _seen.set(self.request.id)
+        return sorted(map(list, seen), key=repr)
+
+    @app.task(name="busy", bind=True)
+    def busy(self: Any) -> None:
+        ledger.write("start", id=self.request.id)
+        while True:
+            pass
+
+    @app.task(name="ended", bind=True)
+    def ended(self: Any) -> None:
+        """Says so when it is ended from outside."""
+        ledger.write("start", id=self.request.id)
+        try:
+            time.sleep(600)
+        except BaseException as exc:
+            ledger.write("ended", id=self.request.id, by=type(exc).__name__)
+            raise
+
+    @app.task(name="settings")
+    def settings(name: str) -> Any:
+        return app.conf[name]
+
+
+_seen: ContextVar[str | None] = ContextVar("seen", default=None)
 
 
 def _declare_coroutines(app: Celery, ledger: Ledger) -> None:  # noqa: C901, PLR0915 - a list of declarations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,9 @@ ROOT = Path(__file__).parents[2]
 #: `# type:` is what `reveal_type` shows, `# error:` the code of the error in that line; other lines have to pass.
 EXAMPLE = """\
 from __future__ import annotations
+
+import celery.app.base
+from celery.utils.log import get_task_logger
 
 from celeriac import Celery, Task, shared_task
 
@@ -85,6 +89,9 @@ async def awaited() -> None:
 
 app.send_task("by.name", (1,), countdown=1.5)
 app.send_task("by.name", (1,), countdown="soon")  # error: arg-type
+
+reveal_type(celery.app.base.App("named by stubs"))  # type: celeriac.app.base.Celery
+reveal_type(get_task_logger("named by stubs"))  # type: logging.Logger
 """
 
 # One run of mypy serves them all.
@@ -99,6 +106,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[int, list[str]]:
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", "--show-error-codes", str(example)],
         cwd=ROOT,
+        env={**os.environ, "MYPYPATH": str(ROOT / "packages" / "celeriac-as-celery")},
         capture_output=True,
         text=True,
         timeout=280,

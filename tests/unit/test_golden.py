@@ -16,7 +16,8 @@ from celeriac.app.publisher import Publisher
 from celeriac.backend.base import BackendOptions
 from celeriac.backend.codec import ResultCodec
 from celeriac.broker.amqp.envelope import properties_of, read_delivery
-from celeriac.broker.redis.layout import Layout, decode_envelope, encode_envelope
+from celeriac.broker.envelope import decode_envelope, encode_envelope
+from celeriac.broker.redis.layout import Layout
 from celeriac.drivers.amqp import Delivery as RawDelivery
 from celeriac.protocol import MessageTemplate, decode_payload, encode_task, header_template, normalize
 from celeriac.serialization.compression import decompress

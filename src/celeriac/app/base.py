@@ -11,7 +11,7 @@ import warnings
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, ParamSpec, TypeVar, cast, overload
 
-from celeriac import current, unbuilt
+from celeriac import current
 from celeriac.app import shared
 from celeriac.app.builtins import declare_builtins
 from celeriac.app.client import send
@@ -50,10 +50,6 @@ _ARGUMENTS = (
 )  # fmt: skip
 
 
-class NotAvailable(NotImplementedError, AttributeError):
-    """A documented attribute that this version does not have; ``hasattr`` answers False."""
-
-
 class Celery(Declaring):
     """An application.
 
@@ -63,7 +59,8 @@ class Celery(Declaring):
             ``default`` also looks for ``celeriacconfig`` and ``celeryconfig``.
         backend: The setting ``result_backend``.
         events: Class of `events`, or its dotted path; None is `celeriac.app.events.Events`.
-        amqp, log: Not supported; must be None.
+        amqp: Not supported; must be None.
+        log: Class of `log`, or its dotted path; its workers configure logging by it.
         control: Class of `control`, or its dotted path.
         set_as_current: Make it the current app of this thread.
         tasks: A `TaskRegistry`, its class, or a mapping of tasks by name.
@@ -71,7 +68,7 @@ class Celery(Declaring):
         include: The setting ``include``.
         changes: Settings.
         config_source: As for `config_from_object`.
-        fixups: Callables, or dotted paths of some, called with the app.
+        fixups: Callables, or dotted paths of some, called with the app; None is `builtin_fixups`.
         task_cls: Base class of its tasks, or its dotted path.
         autofinalize: Finalize when `tasks` is first read; False makes that an error before `finalize`.
         namespace: As for `config_from_object`.
@@ -82,6 +79,8 @@ class Celery(Declaring):
 
     Pickler: ClassVar[Any] = None
     task_cls: Any = Task
+    #: Fixups of an app that names none, and the variables of the environment that ask for them.
+    builtin_fixups: ClassVar[Mapping[str, str]] = {"celeriac.fixups.django:fixup": "DJANGO_SETTINGS_MODULE"}
 
     def __init__(
         self,
@@ -106,12 +105,7 @@ class Celery(Declaring):
         config_source_silent: bool = False,
         **kwargs: Any,
     ) -> None:
-        for name, given in (("amqp", amqp), ("log", log)):
-            if given is not None:
-                raise ImproperlyConfigured(f"Celery({name}={given!r}) is not supported: {unbuilt.APP_MEMBERS[name]}")
-        for name in kwargs.keys() - OPTIONS.keys():
-            if (meant := closest(name, _ARGUMENTS)) is not None:
-                raise TypeError(f"Celery() got {name}={kwargs[name]!r}; did you mean {meant}?")
+        _check_arguments(amqp, kwargs)
         self.main = main
         self.loader = loader or os.environ.get("CELERY_LOADER") or "app"
         self.autofinalize = autofinalize
@@ -120,6 +114,7 @@ class Celery(Declaring):
         self.finalized = False
         self._task_cls = task_cls or self.task_cls
         self._control_cls = control
+        self._log_cls = log
         self._tasks = make_registry(tasks)
         self._events_cls = events
         self._pending: dict[str, Any] = {}
@@ -135,7 +130,7 @@ class Celery(Declaring):
         self.on_after_fork = Signal("app.on_after_fork")
         self._init_arguments = {
             "loader": loader, "fixups": fixups, "task_cls": task_cls, "strict_typing": strict_typing,
-            "autofinalize": autofinalize, "control": control,
+            "autofinalize": autofinalize, "control": control, "log": log,
         }  # fmt: skip
         self.sessions = Sessions(lambda: self.broker)
         self.conf = self._make_conf(broker, backend, include, {**(changes or {}), **kwargs})
@@ -146,7 +141,9 @@ class Celery(Declaring):
         if set_as_current:
             self.set_current()
         shared.apps.add(self)
-        self.fixups = [symbol_by_name(fixup)(self) for fixup in fixups or ()]
+        if fixups is None:
+            fixups = [name for name, variable in self.builtin_fixups.items() if os.environ.get(variable)]
+        self.fixups = [made for fixup in fixups if (made := symbol_by_name(fixup)(self)) is not None]
         declare_builtins(self)
         self.on_init()
 
@@ -154,15 +151,20 @@ class Celery(Declaring):
         given = {"broker_url": broker, "result_backend": backend, "include": include}
         changes.update((key, value) for key, value in given.items() if value is not None)
         if self.loader == "app":
-            conf = Settings(changes)
+            conf = Settings(changes, lock=self.lock)
         elif self.loader == "default":
-            conf = Settings(changes, default_source=lambda: default_config(DEFAULT_MODULES))
+            conf = Settings(changes, default_source=lambda: default_config(DEFAULT_MODULES), lock=self.lock)
         else:
             raise ImproperlyConfigured(f"Celery(loader={self.loader!r}) is not supported: use 'app' or 'default'")
         conf.before_load.append(lambda: self.on_configure.send(self))
         conf.after_load.append(self._after_load)
         conf.bind_to(self._settings_changed)
         return conf
+
+    def use_task_class(self, task_cls: Any) -> None:
+        """Make a class, or that of a dotted path, the base of its tasks, unless it was given one; for fixups."""
+        if self._task_cls is Task:
+            self._task_cls = task_cls
 
     def on_init(self) -> None:
         """Called at the end of construction; for subclasses."""
@@ -276,10 +278,15 @@ class Celery(Declaring):
             **options: As for `Task.apply_async`.
 
         Raises:
-            TypeError: ``args`` or ``kwargs`` have the wrong type.
+            TypeError: ``args`` or ``kwargs`` have the wrong type, or ``name`` is no text.
+            ValueError: ``name`` is empty.
             EncodeError: The arguments cannot be serialized.
             OperationalError: The broker did not accept the message in time.
         """
+        if not isinstance(name, str):
+            raise TypeError(f"send_task({name!r}): give the name of a task, or call the task itself")
+        if not name:
+            raise ValueError("send_task(''): give the name of a task, such as 'proj.tasks.add'")
         if self.conf.task_always_eager:
             warnings.warn(
                 f"task_always_eager does not apply to send_task({name!r}): the message is published",
@@ -353,10 +360,46 @@ class Celery(Declaring):
 
     # ------------------------------------------------------------------ the rest
 
+    def setup_security(
+        self,
+        allowed_serializers: Iterable[str] | None = None,
+        key: str | None = None,
+        key_password: bytes | None = None,
+        cert: str | None = None,
+        store: str | None = None,
+        digest: str | None = None,
+        serializer: str = "json",
+    ) -> None:
+        """Sign messages and read only those that somebody trusted signed; see `celeriac.security.setup_security`.
+
+        Args:
+            allowed_serializers: Serializers, besides ``serializer``, that signed messages of others may use.
+            key: File with the private key; None is ``security_key``.
+            key_password: Its password; None is ``security_key_password``.
+            cert: File with the certificate; None is ``security_certificate``.
+            store: Directory or glob of trusted certificates; None is ``security_cert_store``.
+            digest: Hash function; None is ``security_digest``.
+            serializer: What the signed content is written with.
+
+        Raises:
+            ImproperlyConfigured: A setting is missing or does not fit.
+            SecurityError: A key or a certificate cannot be used, or has expired.
+        """
+        from celeriac.security import setup_security
+
+        setup_security(allowed_serializers, key, key_password, cert, store, digest, serializer, app=self)
+        # What was made of settings may hold the serializer that had this content type before.
+        self._settings_changed()
+
     @property
     def current_task(self) -> Any:
         """The task that is running, or None."""
         return current.get_current_task()
+
+    @property
+    def current_worker_task(self) -> Any:
+        """The task that came as a message and is running, or None: not one that was called by another in place."""
+        return current.get_current_worker_task()
 
     def bugreport(self) -> str:
         """Versions and settings, for a bug report; passwords are masked."""
@@ -392,7 +435,7 @@ class Celery(Declaring):
 
         Raises:
             TypeError: An option is unknown.
-            ImproperlyConfigured: An option is not built yet, or has an unusable value.
+            ImproperlyConfigured: An option has an unusable value.
         """
         from celeriac.worker.launcher import make_worker
 
@@ -410,10 +453,21 @@ class Celery(Declaring):
 
         return Service(self, **options)
 
-    def __getattr__(self, name: str) -> Any:
-        if name in unbuilt.APP_MEMBERS:
-            raise NotAvailable(f"app.{name} is not available: {unbuilt.APP_MEMBERS[name]}")
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+    def embedded_beat(self, schedule_filename: str | None = None, scheduler: Any = None) -> Any:
+        """Beat for a thread of this process, as ``celeriac worker -B`` has it.
+
+        Args:
+            schedule_filename: Where the schedule is kept; None is ``beat_schedule_filename``.
+            scheduler: Class of the scheduler, or its dotted path; None is ``beat_scheduler``.
+
+        Raises:
+            ImproperlyConfigured: There is no such scheduler.
+        """
+        from celeriac.beat import EmbeddedService
+
+        beat = EmbeddedService(self, schedule_filename=schedule_filename, scheduler_cls=scheduler)
+        beat.service.find_class()
+        return beat
 
     def __reduce__(self) -> tuple[Any, ...]:
         conf = self.conf
@@ -438,6 +492,15 @@ def bugreport(app: Celery | None = None) -> str:
     from celeriac.app.report import bugreport as report
 
     return report(app or cast("Celery", current.get_current_app()))
+
+
+def _check_arguments(amqp: Any, settings: Mapping[str, Any]) -> None:
+    """Refuse what is not supported, and settings that are misspelt arguments."""
+    if amqp is not None:
+        raise ImproperlyConfigured(f"Celery(amqp={amqp!r}) is not supported: set task_queues and task_routes")
+    for name in settings.keys() - OPTIONS.keys():
+        if (meant := closest(name, _ARGUMENTS)) is not None:
+            raise TypeError(f"Celery() got {name}={settings[name]!r}; did you mean {meant}?")
 
 
 def _rebuild(cls: type[Celery], arguments: dict[str, Any]) -> Celery:

@@ -124,7 +124,11 @@ def _prepare_chunk(app: Celery, signatures: Iterable[Any]) -> _Chunk:
 
 
 def _publish_chunk(app: Celery, chunk: _Chunk, timeout: float | None) -> None:
-    app.publisher.publish_many(chunk.publications, timeout=timeout, declare=chunk.declare)
+    if any(options.publisher is not None for options, *_ in chunk.calls):
+        for (options, *_), publication in zip(chunk.calls, chunk.publications, strict=True):
+            (options.publisher or app.publisher).publish_many((publication,), timeout=timeout, declare=options.declare)
+    else:
+        app.publisher.publish_many(chunk.publications, timeout=timeout, declare=chunk.declare)
     if signals.after_task_publish.receivers or signals.task_sent.receivers:
         for (options, args, kwargs, task_id, _), publication in zip(chunk.calls, chunk.publications, strict=True):
             announce_published(options, args, kwargs, task_id, publication)

@@ -55,7 +55,7 @@ def send(
     if not ignored and not reply_to:
         reply_to = app.backend.expect((task_id,))
     publication = prepare(app, options, args, kwargs, task_id, reply_to or app.sessions.oid, parent, task)
-    app.publisher.publish_many(
+    (options.publisher or app.publisher).publish_many(
         (publication,),
         timeout=options.timeout, retry=options.retry, retry_policy=options.retry_policy, declare=options.declare,
     )  # fmt: skip
@@ -98,7 +98,7 @@ def prepare(
         origin=process.origin, reply_to=reply_to, root_id=root_id, parent_id=parent_id, priority=priority,
         before=before,
     )  # fmt: skip
-    return Publication(message, destination, options.not_before, options.mandatory, True)
+    return Publication(message, destination, options.not_before, options.mandatory, True, options.once)
 
 
 def _before(options: TaskOptions, destination: Destination) -> Any:

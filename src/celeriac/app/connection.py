@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celeriac.broker.base import Broker, BrokerSession
+    from celeriac.messaging.channel import Channel, Consuming
+    from celeriac.messaging.consumer import Consumer
+    from celeriac.messaging.producer import Producer
+    from celeriac.messaging.simple import SimpleQueue
 
 __all__ = ["Connection"]
 
@@ -21,14 +25,18 @@ class Connection:
 
     Args:
         broker: Where to connect.
+        heartbeat: Seconds between two extensions of the lease, while messages are consumed.
 
-    `celeriac.events.EventReceiver` and `celeriac.events.EventDispatcher` take it. It is no ``kombu.Connection``: there
-    are no channels, and messages of tasks are published by calling tasks.
+    `celeriac.events.EventReceiver`, `celeriac.events.EventDispatcher` and `celeriac.messaging.Consumer` take it.
+    Messages of tasks are published by calling tasks.
     """
 
-    def __init__(self, broker: Broker) -> None:
+    def __init__(self, broker: Broker, *, heartbeat: float = 5.0) -> None:
         self.broker = broker
+        self._heartbeat = heartbeat
         self._session: BrokerSession | None = None
+        self._consuming: Consuming | None = None
+        self._default_channel: Channel | None = None
 
     @property
     def session(self) -> BrokerSession:
@@ -37,8 +45,19 @@ class Connection:
         Raises:
             OperationalError: The broker cannot be reached.
         """
+        return self.open_session()
+
+    def open_session(self, timeout: float | None = None) -> BrokerSession:
+        """The session, opened if need be.
+
+        Args:
+            timeout: Seconds for opening it; None is the broker's own limit.
+
+        Raises:
+            OperationalError: The broker cannot be reached.
+        """
         if self._session is None:
-            self._session = self.broker.connect()
+            self._session = self.broker.connect(timeout=timeout)
         return self._session
 
     @property
@@ -92,13 +111,66 @@ class Connection:
                 attempt += 1
                 time.sleep(pause)
 
+    @property
+    def consuming(self) -> Consuming:
+        """What is consumed by it, and by whom."""
+        if self._consuming is None:
+            # Most connections publish.
+            from celeriac.messaging.channel import Consuming
+
+            self._consuming = Consuming(self, self._heartbeat)
+        return self._consuming
+
+    def channel(self) -> Channel:
+        """A channel, for consumers that are closed together."""
+        from celeriac.messaging.channel import Channel
+
+        return Channel(self, self.consuming)
+
+    @property
+    def default_channel(self) -> Channel:
+        """A channel that stays."""
+        if self._default_channel is None:
+            self._default_channel = self.channel()
+        return self._default_channel
+
+    def Producer(self, channel: Any = None, *args: Any, **options: Any) -> Producer:
+        """Publishes messages that are no calls of tasks; takes what `celeriac.messaging.Producer` takes."""
+        from celeriac.messaging.producer import Producer
+
+        return Producer(channel or self, *args, **options)
+
+    def Consumer(self, queues: Any = None, channel: Any = None, *args: Any, **options: Any) -> Consumer:
+        """Gets messages from queues; takes what `celeriac.messaging.Consumer` takes."""
+        from celeriac.messaging.consumer import Consumer
+
+        return Consumer(channel or self, queues, *args, **options)
+
+    def SimpleQueue(self, name: Any, no_ack: bool | None = None, **options: Any) -> SimpleQueue:
+        """A queue with ``put`` and ``get``; takes what `celeriac.messaging.SimpleQueue` takes."""
+        from celeriac.messaging.simple import SimpleQueue
+
+        return SimpleQueue(options.pop("channel", None) or self, name, no_ack, **options)
+
+    def drain_events(self, timeout: float | None = None) -> None:
+        """Hand messages to the consumers of its channels, at least one.
+
+        Args:
+            timeout: Seconds to wait for it; None is as long as it takes.
+
+        Raises:
+            TimeoutError: None came in time.
+            OperationalError: The connection broke.
+        """
+        self.consuming.drain(timeout)
+
     def as_uri(self) -> str:
         """Its URL with the password masked."""
         return self.broker.url
 
     def clone(self) -> Connection:
         """Another connection to the same broker."""
-        return Connection(self.broker)
+        return Connection(self.broker, heartbeat=self._heartbeat)
 
     def close(self) -> None:
         """Close it; it is opened anew when it is needed again."""

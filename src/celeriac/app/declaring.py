@@ -18,6 +18,7 @@ from celeriac.app.declaration import (
 )
 from celeriac.app.discovery import discover
 from celeriac.app.made_once import made_once
+from celeriac.app.options import check_limits
 from celeriac.app.registry import TaskRegistry
 from celeriac.app.resources import Resources
 from celeriac.exceptions import DuplicateTaskNameWarning, ImproperlyConfigured
@@ -125,7 +126,8 @@ class Declaring(Resources):
                 of `Task`.
 
         Raises:
-            TypeError: Applied to something that is no function.
+            TypeError: Applied to something that is no function, or a time limit is no number of seconds.
+            ValueError: A time limit is negative, or the soft one exceeds the hard one.
             ImproperlyConfigured: ``pydantic=True``, and pydantic is not installed.
         """
         if len(args) == 1 and callable(args[0]) and not options:
@@ -156,6 +158,7 @@ class Declaring(Resources):
         if pydantic is not None:
             load_validation(function.__name__)
         name = name or self.gen_task_name(function.__name__, function.__module__)
+        check_limits(name, options)
         existing = self._tasks.get(name) or self._pending.get(name)
         if existing is not None:
             if copied or name not in self._copied:

@@ -18,8 +18,8 @@ from celeriac.utils.suggest import closest
 
 if TYPE_CHECKING:
     from celeriac.app.base import Celery
-    from celeriac.app.publisher import RetryPolicy
-    from celeriac.message import Destination
+    from celeriac.app.publisher import Publisher, RetryPolicy
+    from celeriac.message import Destination, Once
 
 __all__ = [
     "EXECUTION_OPTIONS",
@@ -48,9 +48,6 @@ EXECUTION_OPTIONS = (
 )
 
 _UNSUPPORTED = {
-    "producer": "a session is kept for each thread and shared by all calls",
-    "publisher": "a session is kept for each thread and shared by all calls",
-    "connection": "a session is kept for each thread; use a second app for another broker",
     "router": "set task_routes, or give queue, exchange and routing_key",
     "immediate": "AMQP brokers have not supported it since 2013",
 }
@@ -62,7 +59,8 @@ _CONSUMED = frozenset(
         "soft_time_limit", "group_id", "group_index", "chord", "chain", "link", "link_error", "root_id", "parent_id",
         "shadow", "ignore_result", "argsrepr", "kwargsrepr", "replaced_task_nesting", "stamped_headers", "stamps",
         "timeout", "confirm_timeout", "retry", "retry_policy", "declare", "add_to_parent", "task_type", "result_cls",
-        "task_id", "correlation_id", "origin", "content_type", "content_encoding", "taskset_id",
+        "task_id", "correlation_id", "origin", "content_type", "content_encoding", "taskset_id", "once",
+        "producer", "publisher", "connection",
     }
 )  # fmt: skip
 #: Properties of AMQP that a caller may set.
@@ -93,6 +91,8 @@ class TaskOptions(NamedTuple):
         given: The merged options it was made from.
         result_cls: Class of the result; None is the app's.
         declare: Queues to declare instead of the one it goes to.
+        once: See `celeriac.message.Publication`.
+        publisher: What publishes it; None is the app's.
         reusable: It says nothing about the present moment, and may serve every call.
     """
 
@@ -114,6 +114,8 @@ class TaskOptions(NamedTuple):
     given: Mapping[str, Any]
     result_cls: Any = None
     declare: tuple[Queue, ...] = ()
+    once: Once | None = None
+    publisher: Publisher | None = None
     reusable: bool = True
 
 
@@ -150,6 +152,7 @@ def resolve_options(app: Celery, name: str, task: Any, options: Mapping[str, Any
     if priority is None:
         priority = conf.task_default_priority
     policy = options.get("retry_policy")
+    via = options.get("producer") or options.get("publisher") or options.get("connection")
     headers = _headers(app, name, options, eta=eta, expires=expires, ignore_result=ignore)
     properties = _properties(merged, conf, expiration, priority)
     template = _template(app, name, task, merged, headers, properties)
@@ -172,7 +175,9 @@ def resolve_options(app: Celery, name: str, task: Any, options: Mapping[str, Any
         given=options,
         result_cls=options.get("result_cls"),
         declare=router.to_declare(merged.get("declare", ())),
-        reusable=not_before is None and expires is None,
+        once=options.get("once"),
+        publisher=None if via is None else app.publisher.through(via),
+        reusable=not_before is None and expires is None and via is None and "once" not in options,
     )
 
 
@@ -247,10 +252,27 @@ def _check_spelling(name: str, key: str, options: Mapping[str, Any]) -> None:
         raise TypeError(f"A call of task {name!r} has the unknown option {key}={options[key]!r}; did you mean {meant}?")
 
 
-def _headers(app: Celery, name: str, options: Mapping[str, Any], **computed: Any) -> dict[str, Any]:
+def check_limits(name: str, options: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The hard and the soft time limit of a task or a call.
+
+    Raises:
+        TypeError: One is no number of seconds.
+        ValueError: One is negative, or the soft one exceeds the hard one.
+    """
+    for key in ("time_limit", "soft_time_limit"):
+        value = options.get(key)
+        if value is not None and (not isinstance(value, int | float) or isinstance(value, bool)):
+            raise TypeError(f"{key} of task {name!r} must be a number of seconds, got {value!r}")
+        if value is not None and value < 0:
+            raise ValueError(f"{key} of task {name!r} is {value!r}: a limit is not negative")
     hard, soft = options.get("time_limit"), options.get("soft_time_limit")
     if hard is not None and soft is not None and soft > hard:
         raise ValueError(f"soft_time_limit {soft!r} of task {name!r} must not exceed its time_limit {hard!r}")
+    return hard, soft
+
+
+def _headers(app: Celery, name: str, options: Mapping[str, Any], **computed: Any) -> dict[str, Any]:
+    hard, soft = check_limits(name, options)
     stamped = options.get("stamped_headers")
     stamps = options.get("stamps") or {key: _plain(options[key]) for key in stamped or () if key in options}
     headers = header_template(

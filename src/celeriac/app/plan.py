@@ -27,6 +27,7 @@ class TaskPlan(NamedTuple):
         acks_on_timeout: The same after a hard time limit.
         reject_on_worker_lost: Requeue when the child dies; None leaves it to the worker's default.
         retry_on_worker_lost: Publish a retry when the child dies.
+        max_retries: Retries before it fails; None is without end.
         ignore_result: Store no result.
         store_errors_even_if_ignored: Store failures nevertheless.
         track_started: Store STARTED.
@@ -50,6 +51,7 @@ class TaskPlan(NamedTuple):
     acks_on_timeout: bool
     reject_on_worker_lost: bool | None
     retry_on_worker_lost: bool
+    max_retries: int | None
     ignore_result: bool
     store_errors_even_if_ignored: bool
     track_started: bool
@@ -93,6 +95,7 @@ def build_plan(task: Task[..., Any], base: type[Any]) -> TaskPlan:
         acks_on_timeout=bool(_first(task.acks_on_timeout, conf.task_acks_on_timeout, either)),
         reject_on_worker_lost=None if reject is None else bool(reject),
         retry_on_worker_lost=bool(_first(task.retry_on_worker_lost, conf.task_retry_on_worker_lost)),
+        max_retries=task.max_retries,
         ignore_result=bool(_first(task.ignore_result, conf.task_ignore_result)),
         store_errors_even_if_ignored=bool(
             _first(task.store_errors_even_if_ignored, conf.task_store_errors_even_if_ignored)

@@ -17,7 +17,9 @@ from celeriac.exceptions import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from celeriac.app.connection import Connection
     from celeriac.app.sessions import Sessions
+    from celeriac.broker.base import BrokerSession
     from celeriac.broker.topology import Queue
     from celeriac.message import Publication
 
@@ -72,11 +74,14 @@ class Publisher:
         timeout: Seconds for one publish, everything included (``broker_publish_timeout``).
         policy: The app's retry policy; None does not retry.
         announce: Makes the message that tells of others, which goes with them; None, or None from it, is no such one.
+
+    Attributes:
+        relay: Publishes a single message in its own way, within some seconds, or says that it does not.
     """
 
     def __init__(
         self,
-        sessions: Sessions,
+        sessions: Sessions | _OneSession,
         timeout: float,
         policy: RetryPolicy | None,
         announce: Callable[[Sequence[Publication]], Publication | None] | None = None,
@@ -85,6 +90,24 @@ class Publisher:
         self.sessions = sessions
         self.timeout = timeout
         self.policy = policy
+        self.relay: Callable[[Any, Publication, float], bool] | None = None
+
+    def through(self, via: Any) -> Publisher:
+        """The same, but through one connection.
+
+        Args:
+            via: A connection of an app, or a producer that has one.
+
+        Raises:
+            ImproperlyConfigured: It is neither.
+        """
+        connection = getattr(via, "connection", via)
+        if not hasattr(connection, "session"):
+            raise ImproperlyConfigured(
+                f"{via!r} is no connection to publish through: take one from app.connection_for_write(), app.pool or "
+                "app.producer_pool"
+            )
+        return Publisher(_OneSession(connection), self.timeout, self.policy, self._announce)
 
     def publish(
         self,
@@ -136,7 +159,9 @@ class Publisher:
             session = self.sessions.get(limit)
             if declare:
                 session.declare(declare)
-            session.publish_many(publications, timeout=limit)
+            relay = self.relay
+            if relay is None or len(publications) != 1 or not relay(session, publications[0], limit):
+                session.publish_many(publications, timeout=limit)
         except Exception as exc:
             policy = self._policy(retry, retry_policy)
             self._try_again(publications, exc, deadline, limit, policy, declare)
@@ -195,6 +220,21 @@ class Publisher:
         """A session that failed is not trusted again: what state its connection is in is unknown."""
         if isinstance(error, SessionLost | SessionClosed | PublishTimeout):
             self.sessions.drop()
+
+
+class _OneSession:
+    """That of a connection, where a publisher looks for the session of its thread."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def get(self, timeout: float | None = None) -> BrokerSession:
+        return self._connection.open_session(timeout)
+
+    def drop(self) -> None:
+        self._connection.close()
 
 
 def _may_retry(error: Exception, policy: RetryPolicy) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from celeriac.broker.shapes import as_exchange, as_queue
 from celeriac.broker.topology import Exchange, Queue
 from celeriac.exceptions import ImproperlyConfigured, QueueNotFound
 from celeriac.utils.nodenames import WORKER_DIRECT_EXCHANGE, worker_direct_queue
@@ -67,10 +68,12 @@ class Queues(dict[str, Queue]):
         if not queues:
             return
         if isinstance(queues, Mapping):
-            for name, options in queues.items():
+            for name, given in queues.items():
+                options = as_queue(given)
                 self.add(options if isinstance(options, Queue) else name, **_options(name, options))
             return
-        for queue in queues if isinstance(queues, Iterable) and not isinstance(queues, str) else (queues,):
+        for given in queues if isinstance(queues, Iterable) and not isinstance(queues, str) else (queues,):
+            queue = as_queue(given)
             if not isinstance(queue, Queue):
                 raise ImproperlyConfigured(
                     f"task_queues must hold celeriac.Queue objects or be a mapping of names to options, got {queue!r}"
@@ -108,7 +111,7 @@ class Queues(dict[str, Queue]):
         given = dict(options)
         binding_key = given.pop("binding_key", None)
         routing_key = given.pop("routing_key", None) or binding_key
-        exchange = given.pop("exchange", None)
+        exchange = as_exchange(given.pop("exchange", None))
         about_exchange = {attr: given.pop(key) for key, attr in _EXCHANGE_OPTIONS.items() if key in given}
         if not isinstance(exchange, Exchange):
             about_exchange.setdefault("type", self._default_type)

@@ -5,6 +5,7 @@ Each is made at its first use and made again after a setting has changed.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,8 +23,12 @@ from celeriac.utils.time import get_timezone
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from celeriac.app.amqp import AMQP
+    from celeriac.app.base import Celery
     from celeriac.app.connection import Connection
     from celeriac.app.events import Events
+    from celeriac.app.log import Logging
+    from celeriac.app.pools import Pool, PooledConnection, PooledProducer
     from celeriac.app.registry import TaskRegistry
     from celeriac.backend.base import ResultBackend
     from celeriac.broker.base import Broker
@@ -61,6 +66,7 @@ class Resources:
     _events_cls: Any
     _tasks: TaskRegistry
     _control_cls: Any
+    _log_cls: Any
 
     def _settings_changed(self, **changes: Any) -> None:
         """Drop everything that was made of settings; connections only if a setting concerns them."""
@@ -73,6 +79,10 @@ class Resources:
                 task.forget_plan()
 
     def _close_connections(self) -> None:
+        for name in ("producer_pool", "pool"):
+            pool = self.__dict__.pop(name, None)
+            if pool is not None:
+                pool.force_close_all()
         self.sessions.close()
         control_sessions = self.__dict__.pop("control_sessions", None)
         if control_sessions is not None:
@@ -136,6 +146,67 @@ class Resources:
         """The logical clock of this process, which events carry."""
         return LamportClock()
 
+    @made_once
+    def amqp(self) -> AMQP:
+        """Queues and routes, under Celery's names."""
+        from celeriac.app.amqp import AMQP
+
+        return AMQP(cast("Celery", self))
+
+    def forget_routes(self) -> None:
+        """Route anew: queues or routes were changed in place."""
+        self._settings_changed()
+
+    @made_once
+    def log(self) -> Logging:
+        """Logging, under Celery's names."""
+        from celeriac.app.log import Logging
+
+        cls: Any = Logging if self._log_cls is None else symbol_by_name(self._log_cls)
+        return cast("Logging", cls(self))
+
+    @property
+    def has_own_logging(self) -> bool:
+        """It was given a class for `log`."""
+        return self._log_cls is not None
+
+    @made_once
+    def pool(self) -> Pool[PooledConnection]:
+        """Connections that are used in turn; calls of tasks do not need them."""
+        from celeriac.app.pools import connection_pool
+
+        return connection_pool(cast("Celery", self))
+
+    @made_once
+    def producer_pool(self) -> Pool[PooledProducer]:
+        """Producers that are used in turn; calls of tasks do not need them."""
+        from celeriac.app.pools import producer_pool
+
+        return producer_pool(cast("Celery", self))
+
+    def connection_or_acquire(self, connection: Any = None, pool: bool = True) -> Any:
+        """A connection for a ``with`` block.
+
+        Args:
+            connection: This one, which stays open afterwards; None takes one.
+            pool: Take it from the pool, where it returns; else it is a new one, which is closed.
+        """
+        if connection is not None:
+            return nullcontext(connection)
+        return self.pool.acquire(block=True) if pool else self.connection_for_write()
+
+    default_connection = connection_or_acquire
+
+    def producer_or_acquire(self, producer: Any = None) -> Any:
+        """A producer for a ``with`` block.
+
+        Args:
+            producer: This one; None takes one from the pool, where it returns.
+        """
+        return nullcontext(producer) if producer is not None else self.producer_pool.acquire(block=True)
+
+    default_producer = producer_or_acquire
+
     def connection_for_read(self, url: str | None = None) -> Connection:
         """A connection of its own to the broker that workers fetch from.
 
@@ -161,7 +232,7 @@ class Resources:
             from celeriac.app.connections import make_broker
 
             broker = make_broker(self.conf, url, self.name)
-        return Connection(broker)
+        return Connection(broker, heartbeat=self.conf.broker_lease / 3)
 
     @made_once
     def control_sessions(self) -> Sessions:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
 
+from celeriac.broker.shapes import as_exchange, as_queue
 from celeriac.broker.topology import Broadcast, Exchange, Queue
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Destination
@@ -28,6 +29,12 @@ class _MapRoute:
         self._exact: dict[str, Any] = {}
         self._patterns: list[tuple[re.Pattern[str], Any]] = []
         for key, value in mapping.items():
+            if not isinstance(key, str | re.Pattern):
+                raise ImproperlyConfigured(f"task_routes has the key {key!r}: use names, globs or compiled patterns")
+            if not (value is None or isinstance(value, str | Queue | Mapping)):
+                raise ImproperlyConfigured(
+                    f"task_routes has the route {value!r} for {str(key)!r}: use the name of a queue, or a mapping"
+                )
             if isinstance(key, re.Pattern):
                 self._patterns.append((key, value))
             elif "*" in key or "?" in key or "[" in key:
@@ -72,7 +79,7 @@ def _compile_route(route: Any) -> _MapRoute | RouteFunction:
     if isinstance(route, Mapping):
         return _MapRoute(route)
     if isinstance(route, list | tuple):
-        return _MapRoute(dict(route))
+        return _MapRoute(_paired(route))
     by_method = getattr(route, "route_for_task", None)
     if by_method is not None:
         return lambda name, args, kwargs, options, task=None, **_: by_method(name, args, kwargs)
@@ -81,6 +88,13 @@ def _compile_route(route: Any) -> _MapRoute | RouteFunction:
     raise ImproperlyConfigured(
         f"task_routes has the entry {route!r}: use a mapping, a function, a dotted path, or a list of them"
     )
+
+
+def _paired(routes: Any) -> dict[Any, Any]:
+    try:
+        return dict(routes)
+    except (TypeError, ValueError):
+        raise ImproperlyConfigured(f"task_routes has the entry {routes!r}: use pairs (name, route) in a list") from None
 
 
 class Router:
@@ -140,12 +154,13 @@ class Router:
 
     def _expand(self, route: Any) -> Route:
         """Turn a route into options: a plain string is the name of a queue."""
+        route = as_queue(route)
         if isinstance(route, str | Queue):
             route = {"queue": route}
         if not isinstance(route, Mapping):
             raise ImproperlyConfigured(f"A route must be a queue name or a mapping of options, got {route!r}")
         expanded = {key: value for key, value in route.items() if value is not None}
-        queue = expanded.get("queue")
+        queue = as_queue(expanded.get("queue"))
         if isinstance(queue, str):
             expanded["queue"] = self._queues.get_or_create(queue)
         elif isinstance(queue, Queue):
@@ -165,7 +180,7 @@ class Router:
             route: What `route` returned.
         """
         queue: Queue = route["queue"]
-        exchange, routing_key = route.get("exchange"), route.get("routing_key")
+        exchange, routing_key = as_exchange(route.get("exchange")), route.get("routing_key")
         own = queue.exchange or self._queues.default_exchange
         kind = route.get("exchange_type") or own.type
         if isinstance(exchange, Exchange):
@@ -190,10 +205,12 @@ class Router:
         Raises:
             ImproperlyConfigured: There is something else among them.
         """
+        wanted = as_exchange(as_queue(wanted))
         if isinstance(wanted, str | Queue | Exchange):
             wanted = [wanted]
         found: list[Queue] = []
-        for item in wanted:
+        for given in wanted:
+            item = as_exchange(as_queue(given))
             if isinstance(item, str):
                 found.append(self._queues.get_or_create(item))
             elif isinstance(item, Exchange):

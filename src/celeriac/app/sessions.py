@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import itertools
 import os
 import threading
 import time
 import weakref
+from types import BuiltinFunctionType
 from typing import TYPE_CHECKING, Any
 
 from celeriac.app.process import current as process
@@ -37,10 +39,13 @@ class _Hold:
 
     def __del__(self) -> None:
         # A fork ends the other threads of the child before anything else there can run.
-        if self._pid == os.getpid():
+        if self._pid != os.getpid():
+            _inherited.append(self.session)
+        elif isinstance(_thread.start_new_thread, BuiltinFunctionType):
             self.session.close()
         else:
-            _inherited.append(self.session)
+            # Where threads are greenlets, the last reference may go in the hub, which must not wait for a server.
+            _thread.start_new_thread(self.session.close, ())
 
 
 class _ThreadState(threading.local):

@@ -232,7 +232,7 @@ class Task(Generic[P, R]):
             args: Positional arguments: a list or tuple.
             kwargs: Keyword arguments: a mapping.
             task_id: Its id; None makes one.
-            producer: Not supported; must be None.
+            producer: One of ``app.producer_pool`` to publish through; None is the session of this thread.
             link: Signature, or several, called with the result when it succeeds.
             link_error: Signature, or several, called when it fails.
             shadow: Name shown in logs instead of its own.

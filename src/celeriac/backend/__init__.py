@@ -14,6 +14,7 @@ from celeriac.backend.base import (
 )
 from celeriac.backend.kv.schemes import NOT_BUILT, STORES
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.plugins import find_plugin
 from celeriac.utils.suggest import closest
 from celeriac.utils.url import redact
 
@@ -30,6 +31,8 @@ __all__ = [
     "open_backend",
 ]
 
+#: Entry points of further stores, by scheme: called with the URL and `BackendOptions`.
+GROUP = "celeriac.result_backends"
 #: What brokers and people call them.
 _ALSO_CALLED = {
     "amqp": "rpc", "mariadb": "db+mysql", "mysql": "db+mysql", "postgres": "db+postgresql",
@@ -94,6 +97,11 @@ def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBac
         from celeriac.backend.database import DatabaseBackend
 
         return DatabaseBackend
+    return _further(scheme, url)
+
+
+def _further(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBackend]:
+    """The store of another distribution, or an error that helps."""
     if scheme in NOT_BUILT:
         raise ImproperlyConfigured(
             f"result_backend {redact(url)!r}: results in {NOT_BUILT[scheme]} are not supported yet; "
@@ -104,6 +112,8 @@ def _factory(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBac
             f"result_backend {redact(url)!r} is not a URL; write scheme://host:port/name, as in "
             f"redis://localhost:6379/0; known schemes are: {', '.join(SCHEMES)}"
         )
+    if (plugin := find_plugin(scheme, GROUP)) is not None:
+        return plugin  # type: ignore[no-any-return]
     meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(

@@ -111,6 +111,12 @@ _stores: dict[str, ResultStore] = {}
 _stores_lock = threading.Lock()
 
 
+def forget(url: str) -> None:
+    """Let go of the results of a URL; whoever opened it before goes on with them alone."""
+    with _stores_lock:
+        _stores.pop(url.removeprefix("cache+").rstrip("/"), None)
+
+
 class MemoryBackend(WatchedResults):
     """Results in this process: ``memory://`` or ``memory://any-name``; equal URLs share their results.
 

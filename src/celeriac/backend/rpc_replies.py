@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import threading
 import time
-import uuid
 from collections import OrderedDict, deque
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from celeriac.drivers.amqp.errors import AMQPError
 from celeriac.drivers.amqp.faults import as_operational
+from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -60,7 +60,7 @@ class ReplyQueue:
         merge: Callable[[Reply, Reply], Reply],
         capacity: int = 100_000,
     ) -> None:
-        self.name = str(uuid.uuid4())
+        self.name = uuid4()
         self._connect = connect
         self._arguments = {"x-expires": max(int(expires * 1000), 1000)}
         self._timeout = timeout

@@ -1,4 +1,4 @@
-"""The schedule as a person edits it at run time: list, add, edit, pause, resume, run, remove.
+"""The schedule as a person edits it at run time: list, add, edit, reset, pause, resume, run, remove.
 
 The scheduler that leads sees an edit within seconds. No edit makes an entry run: counting begins anew at the edit.
 """
@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.beat.planning import next_run
-from celeriac.beat.record import Record, describe, entry_of, fingerprint_of, moment
+from celeriac.beat.record import Record, describe, entry_of, fingerprint_of, moment, overridden
 from celeriac.beat.scheduler import Scheduler
 from celeriac.beat.store import Write
 from celeriac.exceptions import CeleryError, OperationalError
@@ -51,6 +51,11 @@ class Line:
         return self.record is not None and self.record.definition is not None
 
     @property
+    def override(self) -> dict[str, Any]:
+        """What a person has changed of an entry of ``beat_schedule``."""
+        return (self.record and self.record.override) or {}
+
+    @property
     def is_enabled(self) -> bool:
         """It is not paused."""
         return self.record is None or self.record.enabled
@@ -87,6 +92,8 @@ class ScheduleBook:
         stored = self._store.load()
         for name, entry in self._configured.items():
             record = Record.load(stored[name].data) if name in stored else None
+            if record is not None and record.override:
+                entry = overridden(entry, record.override)
             found[name] = Line(name, entry, record)
         for name, (_, data) in stored.items():
             record = Record.load(data)
@@ -131,23 +138,42 @@ class ScheduleBook:
             raise NoSuchEntry(f"there is an entry {name!r} already: use edit, or choose another name")
 
     def edit(self, name: str, changes: dict[str, Any]) -> None:
-        """Change parts of the definition of an entry that was added at run time.
+        """Change parts of the definition of an entry.
+
+        What is changed of an entry of ``beat_schedule`` is kept beside it, until `reset`; the rest follows the code.
+
+        Args:
+            name: The entry.
+            changes: As the ``definition`` of `add`.
 
         Raises:
-            NoSuchEntry: There is none of this name, or it is defined in ``beat_schedule``.
+            NoSuchEntry: There is none of this name.
             ImproperlyConfigured: The new definition cannot be used.
         """
 
         def change(record: Record) -> Record:
+            if name in self._configured:
+                return self._overridden(record, name, {**(record.override or {}), **changes})
             definition = {**(record.definition or {}), **changes}
-            fingerprint = fingerprint_of(entry_of(name, definition, self._app).schedule)
-            if fingerprint == record.fingerprint:
-                return record.changed(definition=definition)
-            return record.changed(
-                definition=definition, fingerprint=fingerprint, anchor=time.time(), claimed=None, requested=None
-            )
+            return _moved(record, entry_of(name, definition, self._app).schedule, definition=definition)
 
-        self._change(name, change, added_only="edit")
+        self._change(name, change)
+
+    def reset(self, name: str) -> None:
+        """Return an entry of ``beat_schedule`` to what is defined there.
+
+        Raises:
+            NoSuchEntry: There is none of this name, or nothing of it was changed.
+        """
+        line = self.line(name)
+        if line.is_added:
+            raise NoSuchEntry(f"the entry {name!r} was added at run time, so there is nothing to return to: use edit")
+        if not line.override:
+            raise NoSuchEntry(f"the entry {name!r} is as beat_schedule defines it: nothing of it was edited")
+        self._change(name, lambda record: self._overridden(record, name, {}))
+
+    def _overridden(self, record: Record, name: str, override: dict[str, Any]) -> Record:
+        return _moved(record, overridden(self._configured[name], override).schedule, override=override or None)
 
     def pause(self, name: str) -> None:
         """Run it no more until `resume`."""
@@ -171,15 +197,15 @@ class ScheduleBook:
 
     def remove(self, name: str) -> None:
         """Remove an entry that was added at run time."""
-        self._change(name, lambda record: None, added_only="remove")
+        self._change(name, lambda record: None, added_only=True)
 
-    def _change(self, name: str, change: Callable[[Record], Record | None], added_only: str = "") -> None:
+    def _change(self, name: str, change: Callable[[Record], Record | None], added_only: bool = False) -> None:
         """Change a record that the scheduler may be writing to as well."""
         for _ in range(_ATTEMPTS):
             line = self.line(name)
             if added_only and not line.is_added:
                 raise NoSuchEntry(
-                    f"the entry {name!r} is defined in beat_schedule, so {added_only} it there; it can be paused here"
+                    f"the entry {name!r} is defined in beat_schedule, so remove it there; it can be paused here"
                 )
             revision, record = self._stored(name, line)
             changed = change(record)
@@ -193,6 +219,14 @@ class ScheduleBook:
         if stored is not None:
             return stored.revision, Record.load(stored.data)
         return 0, Record(time.time(), fingerprint_of(line.entry.schedule))
+
+
+def _moved(record: Record, new: Any, **changes: Any) -> Record:
+    """A record with some changes; with another schedule, counting begins anew."""
+    fingerprint = fingerprint_of(new)
+    if fingerprint != record.fingerprint:
+        changes.update(fingerprint=fingerprint, anchor=time.time(), claimed=None, requested=None)
+    return record.changed(**changes)
 
 
 def definition_of(task: str, schedule: Any, zone: str | None = None, **fields: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 A run goes through three steps: claimed in the store under the leader's token, published under an id made of entry,
 number and time, and confirmed in the store.  Whoever leads next sends again, under the same id, what was claimed and
-not confirmed.
+not confirmed; most brokers take it only if they have not taken it before.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.beat.planning import next_run, plan
-from celeriac.beat.record import Record, entry_of, fingerprint_of, moment
+from celeriac.beat.record import Record, entry_of, fingerprint_of, moment, overridden
+from celeriac.beat.runs import once_of, task_id_of
 from celeriac.beat.scheduler import Scheduler, SchedulingError, logger
 from celeriac.beat.store import LeadershipLost, Write, open_store
-from celeriac.exceptions import ImproperlyConfigured, OperationalError
+from celeriac.exceptions import ImproperlyConfigured, OperationalError, Superseded
 from celeriac.utils.nodenames import gethostname
 
 if TYPE_CHECKING:
     from celeriac.app.base import Celery
     from celeriac.beat.store import ScheduleStore
 
-__all__ = ["PersistentScheduler", "store_of", "task_id_of"]
+__all__ = ["PersistentScheduler", "store_of"]
 
 #: Longest sleep of a leader in seconds: edits are to take effect within five.
 POLL_INTERVAL: Final = 2.0
@@ -40,7 +41,6 @@ _FAILURES: Final = 2
 _STEP: Final = 2.0
 #: Seconds that clocks of two hosts may differ; an anchor further in the future is of a clock that was set back.
 _SKEW: Final = 60.0
-_NAMESPACE: Final = uuid.UUID("6f0d9e0c-3b54-4b1e-9c53-1f3a0d1c7a10")
 
 
 def store_of(app: Celery, filename: str | None = None, timeout: float = 4.0) -> ScheduleStore:
@@ -53,11 +53,6 @@ def store_of(app: Celery, filename: str | None = None, timeout: float = 4.0) -> 
     """
     conf = app.conf
     return open_store(filename or conf.beat_store_url or conf.beat_schedule_filename, app.name, timeout)
-
-
-def task_id_of(name: str, number: int, due: float) -> str:
-    """The id of one run: the same whoever sends it, and however often."""
-    return str(uuid.uuid5(_NAMESPACE, f"{name}\0{number}\0{due!r}"))
 
 
 class PersistentScheduler(Scheduler):
@@ -84,7 +79,8 @@ class PersistentScheduler(Scheduler):
         self._lease_until = self._renew_at = 0.0
         self._version: int | None = None
         self._records: dict[str, tuple[int, Record]] = {}
-        self._added: dict[str, Any] = {}
+        #: Entries added at run time, and those of ``beat_schedule`` that a person has changed.
+        self._edited: dict[str, Any] = {}
         self._due: dict[str, float] = {}
         self._queue: list[tuple[float, str]] = []
         self._offset: float | None = None
@@ -169,7 +165,7 @@ class PersistentScheduler(Scheduler):
         self._load()
         now, changes = self.clock.time(), []
         for name, entry in self.schedule.items():
-            changes += self._reconciled(name, entry, now)
+            changes += self._reconciled(name, self._edited.get(name, entry), now)
         for name, (revision, record) in self._records.items():
             if record.definition is None and name not in self.schedule:
                 changes.append(Write.of(name, revision, None))
@@ -182,14 +178,17 @@ class PersistentScheduler(Scheduler):
             self._enqueue(name)
 
     def _load(self) -> None:
-        self._records, self._added = {}, {}
+        self._records, self._edited = {}, {}
         for name, (revision, data) in self.store.load().items():
             try:
                 record = Record.load(data)
                 if record.definition is not None and name not in self.schedule:
-                    self._added[name] = entry_of(name, record.definition, self.app)
+                    self._edited[name] = entry_of(name, record.definition, self.app)
+                elif record.override is not None and name in self.schedule:
+                    self._edited[name] = overridden(self.schedule[name], record.override)
             except (ValueError, TypeError, ImproperlyConfigured) as exc:
                 logger.error("beat: The stored entry %r cannot be used: %s", name, exc)
+                self._edited.pop(name, None)
                 if name in self.schedule:
                     record = Record(self.clock.time(), "")
                 else:
@@ -211,7 +210,7 @@ class PersistentScheduler(Scheduler):
         return [Write.of(name, revision, record.changed(**changes).dump())] if changes else []
 
     def _entry(self, name: str) -> Any:
-        return self.schedule.get(name) or self._added.get(name)
+        return self._edited.get(name) or self.schedule.get(name)
 
     def _enqueue(self, name: str, at: float | None = None) -> None:
         """Put an entry where it is looked at next."""
@@ -341,11 +340,10 @@ class PersistentScheduler(Scheduler):
         due, anchor = record.claimed
         logger.info("Scheduler: Sending due task %s (%s)", name, entry.task)
         try:
-            task_id = (entry.options or {}).get("task_id") or task_id_of(name, record.count, due)
-            options = {"timeout": self._timeout, "retry": False, **(entry.options or {}), "task_id": task_id}
-            self.apply_async(entry, advance=False, **options)
-            logger.debug("%s sent. id->%s", entry.task, task_id)
+            self._publish(entry, name, record.count, due)
         except SchedulingError as exc:
+            if isinstance(exc.__cause__, Superseded):
+                raise LeadershipLost(str(exc.__cause__)) from exc
             if isinstance(exc.__cause__, OperationalError):
                 self._postpone(name, exc, now)
                 return
@@ -355,6 +353,15 @@ class PersistentScheduler(Scheduler):
         self._failed.pop(name, None)
         now = self.clock.time()
         sent[name] = record.changed(claimed=None, anchor=anchor, count=record.count + 1, last_run_at=now)
+
+    def _publish(self, entry: Any, name: str, number: int, due: float) -> None:
+        given = entry.options or {}
+        task_id = given.get("task_id") or task_id_of(name, number, due)
+        options = {"timeout": self._timeout, "retry": False, **given, "task_id": task_id}
+        if self.token is not None and self.app.broker.capabilities.once:
+            options["once"] = once_of(self.app.name, self.token, name, number, due)
+        self.apply_async(entry, advance=False, **options)
+        logger.debug("%s sent. id->%s", entry.task, task_id)
 
     def _postpone(self, name: str, exc: Exception, now: float) -> None:
         """The broker did not take a run: try again later, others first."""

@@ -6,15 +6,19 @@ Text in and out; nothing here knows the present time.
 from __future__ import annotations
 
 import json
+from copy import copy
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from celeriac.beat.entry import ScheduleEntry
+from celeriac.beat.entry import ScheduleEntry, run_all_limit
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.schedules import clocked, crontab, schedule, solar
 from celeriac.utils.dataclass import dataclass, replace
 
-__all__ = ["Record", "describe", "entry_of", "fingerprint_of", "moment", "schedule_of"]
+__all__ = ["Record", "describe", "entry_of", "fingerprint_of", "moment", "overridden", "schedule_of"]
+
+#: Besides its schedule.
+_OVERRIDABLE: Final = ("task", "args", "kwargs", "options", "misfire")
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,7 @@ class Record:
         last_run_at: Unix time of the last one.
         claimed: A run that is being sent: its time, and the anchor once it is sent; None for none.
         requested: Unix time of a run that a person asked for.
+        override: What a person has changed of an entry of ``beat_schedule``, as in a definition; None for nothing.
     """
 
     anchor: float
@@ -40,6 +45,7 @@ class Record:
     last_run_at: float | None = None
     claimed: list[float] | None = None
     requested: float | None = None
+    override: dict[str, Any] | None = None
 
     def dump(self) -> str:
         """As text."""
@@ -127,6 +133,22 @@ def schedule_of(described: dict[str, Any], app: Any) -> Any:
     except (TypeError, ValueError, KeyError) as exc:
         raise ImproperlyConfigured(f"the schedule {described!r} cannot be used: {exc}") from exc
     raise ImproperlyConfigured(f"the schedule {described!r} is of an unknown type {kind!r}")
+
+
+def overridden(entry: ScheduleEntry, override: dict[str, Any]) -> ScheduleEntry:
+    """An entry of ``beat_schedule`` with what a person has changed of it.
+
+    Raises:
+        ImproperlyConfigured: The change cannot be used.
+    """
+    changed = copy(entry)
+    for name, value in override.items():
+        if name == "schedule":
+            changed.schedule = schedule_of(value, entry.app)
+        elif name in _OVERRIDABLE:
+            setattr(changed, name, tuple(value) if name == "args" else value)
+    run_all_limit(changed.misfire)
+    return changed
 
 
 def entry_of(name: str, definition: dict[str, Any], app: Any) -> ScheduleEntry:

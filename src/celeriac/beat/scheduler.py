@@ -68,7 +68,7 @@ class Scheduler:
         app: Celery,
         schedule: Any = None,
         max_interval: float | None = None,
-        Producer: Any = None,  # noqa: N803 - Celery's documented name
+        Producer: Any = None,
         lazy: bool = False,
         sync_every_tasks: int | None = None,
         clock: Clock | None = None,

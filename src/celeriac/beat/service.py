@@ -11,15 +11,24 @@ from celeriac import signals
 from celeriac.beat.clock import Clock
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.imports import symbol_by_name
+from celeriac.utils.nodenames import default_nodename
 
 if TYPE_CHECKING:
     from celeriac.app.base import Celery
+    from celeriac.beat.mailbox import BeatMailbox
     from celeriac.beat.scheduler import Scheduler
 
 __all__ = ["EmbeddedService", "Service"]
 
 logger = logging.getLogger("celeriac.beat")
 
+#: Seconds that a tick may be late at least; then, as many times its longest interval.
+_LEAST_AGE, _INTERVALS = 60.0, 2
+#: Seconds to wait for the end of remote control.
+_LEAVING = 5.0
+
+#: Entry points of further schedulers, by name.
+GROUPS = ("celery.beat_schedulers", "celeriac.beat_schedulers")
 #: Where Celery's own schedulers are here.
 _ALIASES = {
     "celery.beat:PersistentScheduler": "celeriac.beat:PersistentScheduler",
@@ -38,6 +47,8 @@ class Service:
         schedule_filename: Path or URL of the schedule store; None is the setting.
         scheduler_cls: Class of the scheduler, its dotted path, or the name of an entry point of the group
             ``celery.beat_schedulers``; None is ``beat_scheduler``.
+        remote_control: Answer ``ping``; None is ``beat_enable_remote_control``.
+        hostname: Name of the node, for that; None is ``celerybeat@<host>``.
         clock: The clock.
 
     Attributes:
@@ -51,9 +62,13 @@ class Service:
         max_interval: float | None = None,
         schedule_filename: str | None = None,
         scheduler_cls: Any = None,
+        remote_control: bool | None = None,
+        hostname: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.app = app
+        self.remote_control = bool(app.conf.beat_enable_remote_control if remote_control is None else remote_control)
+        self.hostname = hostname or default_nodename(None, "celerybeat")
         self.clock = clock or Clock()
         # Schedulers of others need not know of clocks.
         self._extra = {} if clock is None else {"clock": clock}
@@ -100,7 +115,8 @@ class Service:
         name = self.scheduler_cls
         aliases = dict(_ALIASES)
         if isinstance(name, str) and not {".", ":"} & set(name):
-            aliases.update((each.name, each.value) for each in entry_points(group="celery.beat_schedulers"))
+            for group in GROUPS:
+                aliases.update((each.name, each.value) for each in entry_points(group=group))
         try:
             return symbol_by_name(name, aliases)
         except (ImportError, AttributeError) as exc:
@@ -122,11 +138,39 @@ class Service:
             signals.beat_init.send(sender=self)
             if embedded_process:
                 signals.beat_embedded_init.send(sender=self)
-            self._run(scheduler)
+            mailbox = self._listen() if self.remote_control and not embedded_process else None
+            try:
+                self._run(scheduler)
+            finally:
+                if mailbox is not None:
+                    mailbox.stop()
+                    mailbox.join(_LEAVING)
         finally:
             self._is_stopped.set()
             if self._scheduler is not None:
                 self.sync()
+
+    def _listen(self) -> BeatMailbox | None:
+        """Begin to hear commands."""
+        if not self.app.broker_for_read.capabilities.fanout:
+            logger.warning(
+                "beat: Remote control is off (beat_enable_remote_control): the broker %s has no fanout exchanges",
+                self.app.broker_for_read.url,
+            )
+            return None
+        from celeriac.beat.mailbox import BeatMailbox
+
+        mailbox = BeatMailbox(self, self.hostname)
+        mailbox.start()
+        return mailbox
+
+    def late_by(self) -> float | None:
+        """Seconds since the last tick when there has been none for too long; else None."""
+        limit: float | None = self.app.conf.beat_remote_control_max_tick_age
+        if limit is None:
+            limit = max(_LEAST_AGE, _INTERVALS * self.scheduler.max_interval)
+        age = self.clock.monotonic() - self.ticked_at
+        return age if limit and age > limit else None
 
     def _run(self, scheduler: Scheduler) -> None:
         while not self._is_shutdown.is_set():

@@ -19,8 +19,6 @@ __all__ = ["SETTING", "BeatStatus"]
 logger = logging.getLogger("celeriac.beat")
 
 SETTING: Final = "beat_http_address"
-#: Seconds that a tick may be late at least; then, as many times its longest interval.
-_LEAST_AGE, _INTERVALS = 60.0, 2
 
 
 class BeatStatus:
@@ -54,17 +52,11 @@ class BeatStatus:
     def livez(self, accept: str) -> Answer:
         """200 while beat ticks, whether it leads or stands by."""
         service = self._service
-        age, limit = service.clock.monotonic() - service.ticked_at, self._limit()
-        if limit and age > limit:
-            return as_json(UNAVAILABLE, live=False, reason=f"beat has not ticked for {age:.0f} s")
+        late = service.late_by()
+        if late is not None:
+            return as_json(UNAVAILABLE, live=False, reason=f"beat has not ticked for {late:.0f} s")
+        age = service.clock.monotonic() - service.ticked_at
         return as_json(live=True, leader=self._leads(), last_tick_age=round(age, 3))
-
-    def _limit(self) -> float:
-        """Seconds without a tick after which something is wrong; 0 is never."""
-        setting: float | None = self._service.app.conf.beat_remote_control_max_tick_age
-        if setting is not None:
-            return setting
-        return max(_LEAST_AGE, _INTERVALS * self._service.scheduler.max_interval)
 
     def _leads(self) -> bool:
         """Whether this one sends; a scheduler that knows no leader always does."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from celeriac.broker.base import Broker, BrokerCapabilities, BrokerOptions, BrokerSession
 from celeriac.broker.topology import Broadcast, Exchange, Queue, binding
 from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.plugins import find_plugin
 from celeriac.utils.suggest import closest
 from celeriac.utils.url import redact
 
@@ -25,6 +26,8 @@ __all__ = [
     "open_broker",
 ]
 
+#: Entry points of further brokers, by scheme: called with the URL and `BrokerOptions`.
+GROUP = "celeriac.brokers"
 #: What some call the server rather than the protocol.
 _ALSO_CALLED = {"rabbit": "amqp", "rabbitmq": "amqp", "valkey": "redis"}
 
@@ -42,6 +45,7 @@ SCHEMES = (
     "redis+socket",
     "sentinel",
     "sqlite",
+    "sqs",
 )
 
 
@@ -85,11 +89,17 @@ def _factory(scheme: str, url: str) -> Callable[[str, BrokerOptions], Broker]:
         from celeriac.broker.sql.mysql import MySQLBroker
 
         return MySQLBroker
+    if scheme.lower() == "sqs":
+        from celeriac.broker.sqs import SQSBroker
+
+        return SQSBroker
     if "://" not in url:
         raise ImproperlyConfigured(
             f"broker_url {redact(url)!r} is not a URL; write scheme://host:port/name, as in "
             f"redis://localhost:6379/0; known schemes are: {', '.join(SCHEMES)}"
         )
+    if (plugin := find_plugin(scheme, GROUP)) is not None:
+        return plugin  # type: ignore[no-any-return]
     meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(

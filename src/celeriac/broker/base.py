@@ -10,7 +10,7 @@ whose lease ran out is a no-op: another worker may hold it by then.
 from __future__ import annotations
 
 from itertools import count
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias, runtime_checkable
 
 from celeriac.utils.dataclass import dataclass, field
 
@@ -80,7 +80,9 @@ class BrokerCapabilities:
         purges_delayed: `BrokerSession.purge` reaches delayed messages too.
         answers_acks: An acknowledgement that was sent without an error has reached the broker.
         resumable: A lease outlives its connection: ``connect(resume=…)`` can continue it.
-        counts_receivers: `BrokerSession.broadcast` tells how many sessions get the message.
+        counts_receivers: `BrokerSession.broadcast` counts everybody who gets the message; else our sessions alone, and
+            those of Celery may get it too.
+        once: It minds `Publication.once`; others publish such a message like any other.
     """
 
     name: str
@@ -94,6 +96,7 @@ class BrokerCapabilities:
     answers_acks: bool = True
     resumable: bool = False
     counts_receivers: bool = True
+    once: bool = False
 
 
 class Broker(Protocol):
@@ -140,6 +143,83 @@ class DelayReleasing(Protocol):
         ...
 
 
+@runtime_checkable
+class CountsDelayed(Protocol):
+    """A session that tells how many messages are delayed, by queue."""
+
+    def count_delayed(self, queues: Sequence[str]) -> dict[str, int]:
+        """Messages of each queue that are not due yet; unknown queues count 0."""
+        ...
+
+
+@runtime_checkable
+class CountsDeadLetters(Protocol):
+    """A session that tells how many dead letters there are without reading them."""
+
+    def count_dead_letters(self) -> int:
+        """All dead letters of the broker."""
+        ...
+
+
+#: Where messages can be relayed to: the token of a session, and the queues that it consumes.
+RelayAddress: TypeAlias = tuple[str, tuple[str, ...]]
+
+
+@runtime_checkable
+class Relaying(Protocol):
+    """A session of a broker that can put a message under another session's lease as it is published.
+
+    So the children of a worker publish what comes next, and hand it to their worker in the same step: it is in the
+    broker, as a message that the worker has claimed.
+    """
+
+    def relay_address(self) -> RelayAddress | None:
+        """Where this session takes messages; None where it takes none."""
+        ...
+
+    def relay(
+        self, item: Publication, address: RelayAddress, tag: str, *, ended: Sequence[bytes] = (), timeout: float
+    ) -> bytes | None:
+        """Publish a message to its queue, or, if nothing waits that the session of the address could fetch, to that.
+
+        Args:
+            item: The message.
+            address: Of the other session.
+            tag: Its tag there; nothing else ever has it, and `RELAYED` is its beginning.
+            ended: Tags of relayed messages that the other session may have settled for good, by the way: it is going
+                to do so anyway.
+            timeout: Seconds for everything.
+
+        Returns:
+            What `read_relayed` of the other session is to get; empty: it went to the queue. None: it has not
+            been published, since messages of its kind are not relayed.
+
+        Raises:
+            OperationalError: It may or may not have been accepted, and may be held; see `reclaim`.
+        """
+        ...
+
+    def read_relayed(self, queue: str, tag: str, envelope: bytes) -> Delivery:
+        """The delivery of a message that was relayed to this session. Safe from any thread."""
+        ...
+
+    def adopt(self, deliveries: Sequence[Delivery]) -> None:
+        """Learn of messages that were relayed to this session, and are treated as those that it fetched."""
+        ...
+
+    def reclaim(self, prefix: str) -> None:
+        """Return to their queues what was relayed to this session and it has not been told of, uncharged.
+
+        Args:
+            prefix: Beginning of the tags.
+        """
+        ...
+
+
+#: Beginning of the tags of relayed messages.
+RELAYED: Final = "relayed-"
+
+
 class BrokerSession(Protocol):
     """One connection used by one thread. Only `wake` may be called from another.
 
@@ -160,9 +240,11 @@ class BrokerSession(Protocol):
         """Publish; returns once the broker has taken responsibility for every item.
 
         Queues of destinations are declared once per session.  Items with ``not_before`` in the future are kept by
-        the broker until then.
+        the broker until then.  An item with ``once`` whose place is the last one of its series was taken before,
+        and nothing is done about it.
 
         Raises:
+            Superseded: An item with ``once`` has an older token than the last one of its series.
             Unroutable: An item that is mandatory reaches no queue; the others may have been accepted.
             PublishTimeout: The deadline passed; each item may or may not have been accepted.
             OperationalError: Refused, or the connection broke; as above.
@@ -265,7 +347,8 @@ class BrokerSession(Protocol):
         """Publish to every queue bound to a fanout exchange, which is declared if need be.
 
         Returns:
-            How many live sessions get it; None where the broker does not tell (`BrokerCapabilities.counts_receivers`).
+            How many live sessions get it, as far as `BrokerCapabilities.counts_receivers` says; None when the broker
+            does not answer that.
         """
         ...
 

@@ -24,8 +24,9 @@ from celeriac.broker.bindings import (
     priority_of,
     route,
 )
+from celeriac.broker.once import is_new
 from celeriac.exceptions import SessionClosed, SessionLost
-from celeriac.message import DeadLetter, Delivery, Destination, Message, Publication
+from celeriac.message import DeadLetter, Delivery, Destination, Message, Once, Publication
 from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
@@ -97,6 +98,8 @@ class MemoryStore:
         self.dead: list[DeadLetter] = []
         #: By topic: text to the time at which it is forgotten.
         self.notices: dict[str, dict[str, float]] = {}
+        #: By scope and series: token and place of the last message that is taken once.
+        self.taken_last: dict[tuple[str, str], tuple[int, str]] = {}
 
     def queue(self, name: str) -> _QueueState:
         """The state of a queue, which comes into being by being named."""
@@ -134,6 +137,18 @@ class MemoryStore:
             else:
                 state.push(entry)
         return names
+
+    def admits(self, once: Once) -> bool:
+        """Whether a message is to be taken; notes that it was.
+
+        Raises:
+            Superseded: It bears an old token.
+        """
+        last = self.taken_last.get((once.scope, once.series))
+        if last is not None and not is_new(once, *last):
+            return False
+        self.taken_last[once.scope, once.series] = once.token, once.place
+        return True
 
     def ring(self, names: Iterable[str]) -> None:
         """Wake every session that takes from one of the queues."""
@@ -198,6 +213,12 @@ _stores: dict[str, MemoryStore] = {}
 _stores_lock = RLock()
 
 
+def forget(url: str) -> None:
+    """Let go of the messages of a URL; whoever opened it before goes on with them alone."""
+    with _stores_lock:
+        _stores.pop(url.rstrip("/"), None)
+
+
 class MemoryBroker:
     """Messages in this process: ``memory://`` or ``memory://any-name``; equal URLs share their messages.
 
@@ -215,7 +236,7 @@ class MemoryBroker:
     ) -> None:
         self.url = url
         self.options = options or BrokerOptions()
-        self.capabilities = BrokerCapabilities("memory", fanout=True, in_process=True)
+        self.capabilities = BrokerCapabilities("memory", fanout=True, in_process=True, once=True)
         with _stores_lock:
             self._store = _stores.setdefault(url.rstrip("/"), MemoryStore(clock))
 
@@ -266,7 +287,8 @@ class MemorySession:
         store, reached = self._store, set[str]()
         with store.lock:
             for item in items:
-                reached.update(store.add(item))
+                if item.once is None or store.admits(item.once):
+                    reached.update(store.add(item))
             store.ring(reached)
 
     def consume(self, queues: Sequence[Queue]) -> None:
@@ -363,6 +385,19 @@ class MemorySession:
                 state.promote(now)
                 found[name] = len(state.ready)
             return found
+
+    def count_delayed(self, queues: Sequence[str]) -> dict[str, int]:
+        with self._store.lock:
+            now, found = self._store.clock(), {}
+            for name in queues:
+                state = self._store.queues.get(name, _QueueState())
+                state.promote(now)
+                found[name] = len(state.delayed)
+            return found
+
+    def count_dead_letters(self) -> int:
+        with self._store.lock:
+            return len(self._store.dead)
 
     def broadcast(self, exchange: Exchange, message: Message) -> int | None:
         self.publish_many([Publication(message, Destination(exchange.name, ""))])

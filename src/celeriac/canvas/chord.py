@@ -6,6 +6,7 @@ and its header sent.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celeriac.backend.chordless import chords_refused
@@ -63,7 +64,11 @@ class chord(Signature):  # noqa: N801 - Celery's name
         **options: Any,
     ) -> None:
         # The empty mapping is Celery's, byte for byte.
-        parts = {**(kwargs or {"kwargs": {}}), "header": _members(header), "body": maybe_signature(body)}
+        parts = {
+            **(kwargs or {"kwargs": {}}),
+            "header": _members(header),
+            "body": None if body is None else as_signature(body),
+        }
         super().__init__(task, args, parts, options, subtask_type="chord", app=app)
         if self._app is None:
             self._app = next((each._app for each in (*self.tasks, self.body) if each is not None and each._app), None)
@@ -307,6 +312,10 @@ def require_chords(app: AppLike) -> None:
         raise NotImplementedError(chords_refused(app.backend.url))
 
 
+def _body(body: Any) -> Any:
+    return None if body is None else as_signature(body)
+
+
 def _members(header: Any) -> list[Signature]:
     """The tasks of what a header may be given as."""
     if isinstance(header, group):
@@ -315,6 +324,8 @@ def _members(header: Any) -> list[Signature]:
         return [as_signature(each) for each in header.kwargs["tasks"]] if header.subtask_type == "chain" else [header]
     if isinstance(header, dict):
         return _members(as_signature(header))
+    if not isinstance(header, Iterable) or isinstance(header, str):
+        header = (header,)
     return [as_signature(each) for each in header]
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,7 +20,7 @@ from celeriac.serialization.compression import compress, decompress
 from celeriac.serialization.serializers import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from celeriac.current import AppLike
     from celeriac.serialization.codecs import Serializer
@@ -98,18 +99,35 @@ def shared_body(app: AppLike, body: Any, members: int) -> Any:
     """
     if is_reference(body) or not may_keep_apart(app):
         return body
+    body = _with_inner_body_apart(app, body)
     graph_id = _new_id()
     reference = _reference(app, graph_id, body, body)
     serializer = app.serializers.by_name(app.conf.task_serializer)
     try:
         size, limit = len(serializer.dumps(body)), app.conf.task_graph_inline_max
-        refers = any(map(is_reference, body["options"].get("chain") or ()))
+        inner = body["kwargs"].get("body") if body.get("subtask_type") == "chord" else None
+        refers = any(map(is_reference, (*(body["options"].get("chain") or ()), *((inner,) if inner else ()))))
         if not (refers or size > limit) or (size - len(serializer.dumps(reference))) * members <= limit:
             return body
         stored = {graph_id: _packed(serializer, [body])}
     except SerializationError:
         return body
     return reference if _keep(app, stored) else body
+
+
+def _with_inner_body_apart(app: AppLike, body: Any) -> Any:
+    """A body; of one that is a chord, the body is what the messages of its header are to carry for it.
+
+    Else each level of chords in bodies of chords would be written with all those below it.
+    """
+    inner = body["kwargs"].get("body") if body.get("subtask_type") == "chord" else None
+    header = body["kwargs"].get("header") if inner else None
+    if isinstance(header, Mapping):
+        header = header["kwargs"]["tasks"]
+    if inner is None or not header:
+        return body
+    shared = shared_body(app, inner, len(header))
+    return body if shared is inner else {**body, "kwargs": {**body["kwargs"], "body": shared}}
 
 
 def _keep(app: AppLike, stored: Mapping[str, bytes]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celeriac.canvas.signature import Signature, as_signature, maybe_signature
@@ -13,7 +13,7 @@ from celeriac.result import GroupResult, allow_join_result
 from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from celeriac.canvas.stamping import StampingVisitor
     from celeriac.current import AppLike
@@ -49,7 +49,7 @@ class group(Signature):  # noqa: N801 - Celery's name
             (only,) = tasks
             if isinstance(only, group):
                 given = only.tasks
-            elif not isinstance(only, dict):
+            elif isinstance(only, Iterable) and not isinstance(only, dict | str):
                 given = only
         unread = Unread(given) if isinstance(given, Iterator) else None
         members = [] if unread is not None else [as_signature(task) for task in given]
@@ -149,7 +149,7 @@ class group(Signature):  # noqa: N801 - Celery's name
             args: Go in front of the positional arguments of each task.
             kwargs: Go over the keyword arguments of each task.
             add_to_parent: The running task records the group as its child.
-            producer: Not supported; must be None.
+            producer: One of ``app.producer_pool`` to publish through; None is the session of this thread.
             link: Not supported: use the method `link`.
             link_error: Not supported: use the method `link_error`.
             **options: Options of every task; ``task_id`` is the id of the group.

@@ -430,11 +430,16 @@ def signature(varies: Any, *args: Any, **kwargs: Any) -> Signature:
 
     Example:
         ``signature("proj.add", args=(2, 2), countdown=10)``
+
+    Raises:
+        TypeError: It can be made of none of these.
     """
     if isinstance(varies, Signature):
         return varies.clone()
     if isinstance(varies, Mapping):
         return Signature.from_dict(varies, app=kwargs.get("app"))
+    if not (varies is None or isinstance(varies, str) or hasattr(varies, "name")):
+        raise TypeError(f"A task, its name or a signature is expected, got {varies!r}")
     return Signature(varies, *args, **kwargs)
 
 

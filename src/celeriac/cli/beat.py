@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +46,10 @@ if TYPE_CHECKING:
 @option("--http", "http_address", metavar="HOST:PORT",
         help="Answer /livez, /readyz and /metrics there. Default: beat_http_address.")  # fmt: skip
 @log_format_option()
-@option("-n", "--hostname", metavar="NAME", help="Name of the node in file names. Default: celerybeat@<host>.")
-@option("--enable-remote-control/--no-enable-remote-control", default=None, hidden=True)
+@option("-n", "--hostname", metavar="NAME",
+        help="Name of the node, in file names and for remote control. Default: celerybeat@<host>.")  # fmt: skip
+@option("--enable-remote-control/--no-enable-remote-control", default=None,
+        help="Answer `celeriac inspect ping`. Default: beat_enable_remote_control.")  # fmt: skip
 @daemon_options("beat", ("--detach",))
 @click.argument("settings", nargs=-1, metavar="[-- SETTING=VALUE]...")
 @click.pass_context
@@ -59,15 +62,8 @@ def beat(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> None
     app = state.app
     apply_settings(ctx, app, settings, "celery")
     set_log_format(app, given.pop("log_format"))
-    if given["enable_remote_control"] or (
-        given["enable_remote_control"] is None and app.conf.beat_enable_remote_control
-    ):
-        raise click.UsageError(
-            "--enable-remote-control, beat_enable_remote_control: remote control is not built yet in this version; "
-            "`celeriac schedule` shows which beat leads",
-            ctx,
-        )
-    daemon = Daemon("beat", host_format(default_nodename(given["hostname"], "celerybeat")), app, given)
+    given["hostname"] = host_format(default_nodename(given["hostname"], "celerybeat"))
+    daemon = Daemon("beat", given["hostname"], app, given)
     if daemon.is_to_detach:
         ctx.exit(daemon.detach(ctx, state))
     ctx.exit(daemon.run(state, lambda: _run(state, given, daemon.logfile)))
@@ -87,13 +83,16 @@ def _run(state: State, given: dict[str, Any], logfile: str | None) -> int:
         max_interval=given["max_interval"] or None,
         schedule_filename=given["schedule"],
         scheduler_cls=given["scheduler"],
+        remote_control=given["enable_remote_control"],
+        hostname=given["hostname"],
     )
     scheduler = service.get_scheduler(lazy=True)
     if not state.quiet:
         state.echo(_banner(state, service, scheduler, given["loglevel"], logfile))
 
     def stop(number: int, frame: object) -> None:
-        service.stop()
+        # The interrupted code may be holding the very lock that stopping needs.
+        threading.Thread(target=service.stop, name="Stop").start()
 
     before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
     address = given["http_address"] or app.conf.beat_http_address

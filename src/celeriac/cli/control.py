@@ -176,6 +176,23 @@ def _send(
         raise Unreachable("message broker", app.broker.url, exc) from exc
 
 
+def _carry_out(
+    ctx: click.Context,
+    kind: str,
+    *,
+    name: str,
+    words: tuple[str, ...],
+    timeout: float | None,
+    destination: list[str] | None,
+    as_json: bool,
+) -> list[dict[str, Any]]:
+    """Send what the command line says; returns the answers, which are printed meanwhile unless they are to be JSON."""
+    info = _find(ctx, kind, name)
+    arguments = _arguments(ctx, info, words)
+    printer = None if as_json else _Printer(ctx.obj)
+    return _send(ctx, info, arguments, timeout=timeout, destination=destination, printer=printer)
+
+
 def _for_client(arguments: dict[str, Any]) -> dict[str, Any]:
     """Stamps of the command line as the client takes them."""
     words = arguments.get("headers")
@@ -225,20 +242,9 @@ def _merged(replies: list[dict[str, Any]]) -> dict[str, Any]:
 @click.argument("name", metavar="COMMAND")
 @click.argument("words", nargs=-1, metavar="[ARGS]...")
 @click.pass_context
-def inspect(
-    ctx: click.Context,
-    /,
-    name: str,
-    words: tuple[str, ...],
-    timeout: float | None,
-    destination: list[str] | None,
-    as_json: bool,
-) -> None:
+def inspect(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
     """Ask running workers about themselves and their tasks."""
-    info = _find(ctx, INSPECT, name)
-    arguments = _arguments(ctx, info, words)
-    printer = None if as_json else _Printer(ctx.obj)
-    replies = _send(ctx, info, arguments, timeout=timeout, destination=destination, printer=printer)
+    replies = _carry_out(ctx, INSPECT, as_json=as_json, **given)
     if as_json and replies:
         _print_json(_merged(replies))
     _finish(ctx, replies, count=not as_json)
@@ -260,20 +266,9 @@ def inspect(
 @click.argument("name", metavar="COMMAND")
 @click.argument("words", nargs=-1, metavar="[ARGS]...")
 @click.pass_context
-def control(
-    ctx: click.Context,
-    /,
-    name: str,
-    words: tuple[str, ...],
-    timeout: float | None,
-    destination: list[str] | None,
-    as_json: bool,
-) -> None:
+def control(ctx: click.Context, /, as_json: bool, **given: Any) -> None:
     """Tell running workers what to do."""
-    info = _find(ctx, CONTROL, name)
-    arguments = _arguments(ctx, info, words)
-    printer = None if as_json else _Printer(ctx.obj)
-    replies = _send(ctx, info, arguments, timeout=timeout, destination=destination, printer=printer)
+    replies = _carry_out(ctx, CONTROL, as_json=as_json, **given)
     if as_json and replies:
         _print_json(replies)
     _finish(ctx, replies, count=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -131,6 +131,16 @@ class Daemon:
         except PidfileHeld as exc:
             state.error(f"ERROR: {exc}")
             return EX_CANTCREAT
+
+    def restart(self, state: State) -> NoReturn:
+        """Start the program anew in this process, with the arguments it had."""
+        command = [sys.executable, *sys.orig_argv[1:]]
+        state.echo(f"Restarting celeriac {self.command} ({' '.join(command)})")
+        sys.stdout.flush()
+        sys.stderr.flush()
+        # It is in its directory, and in the background, already.
+        os.environ[DETACHED_VARIABLE] = "1"
+        os.execv(command[0], command)  # noqa: S606 - the arguments this program itself was given
 
     def detach(self, ctx: click.Context, state: State) -> int:
         """Start anew in the background, unless the pid file is held; returns the exit status."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
-from pathlib import Path
 from types import FunctionType, ModuleType, TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,12 +15,15 @@ from celeriac.app.base import Celery
 from celeriac.exceptions import CeleryError, ImproperlyConfigured
 from celeriac.utils.suggest import closest
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 #: Names under which a module keeps its app, and submodules of a package that hold one, in order of preference.
 _ATTRIBUTES = ("app", "celery", "celeriac")
 _SUBMODULES = ("celery", "celeriac")
 #: Likeness, from 0 to 1, from which the name of a module counts as a slip of another.
 _SIMILARITY = 0.6
-_OUR_FILES = str(Path(__file__).parents[1])
+_OUR_FILES = __file__.rsplit(os.sep, 2)[0]
 
 
 class AppNotFound(click.UsageError):
@@ -88,6 +91,8 @@ def _explain_missing(name: str) -> str:
     text = f"The module {name} was not found."
     if name.endswith(".py"):
         return f"{text} Give the name of the module, not of the file: -A {name[:-3]}"
+    from pathlib import Path
+
     here = Path.cwd()
     modules = [path.stem for path in here.glob("*.py")] + [path.parent.name for path in here.glob("*/__init__.py")]
     close = closest(name.partition(".")[0], modules, _SIMILARITY)
@@ -169,8 +174,21 @@ def _check(found: Any, name: str) -> Celery:
         return _search(found)
     if isinstance(found, Celery):
         return found
+    if (refusal := _explain_original(found)) is not None:
+        raise AppNotFound(f"{name} is {refusal}.")
     hint = "; assign the app that it makes to a name, and give that" if isinstance(found, FunctionType) else ""
     raise AppNotFound(f"{name} is {found!r:.100}, which is not a celeriac.Celery app{hint}.")
+
+
+def _explain_original(found: Any) -> str | None:
+    """For an app of Celery itself, which was imported before we could stand in for it."""
+    kinds = {(kind.__module__, kind.__name__) for kind in type(found).__mro__}
+    if ("celery.app.base", "Celery") not in kinds:
+        return None
+    return (
+        "an app of Celery itself, which was imported before this command began. Start it as "
+        "`celeriac exec -- celery ...`, or make the app with celeriac.Celery"
+    )
 
 
 def _search(module: ModuleType) -> Celery:
@@ -195,6 +213,9 @@ def _explain_none(module: ModuleType) -> str:
     other = getattr(module, "app", None)
     name = module.__name__
     text = f"Module {name!r} has no attribute 'celery' or 'app' that is a celeriac.Celery app."
+    for candidate in (other, getattr(module, "celery", None)):
+        if (refusal := _explain_original(candidate)) is not None:
+            return f"The app of {name} is {refusal}."
     if other is not None and not isinstance(other, ModuleType):
         kind = type(other)
         return f"{text} Its 'app' is a {kind.__module__}.{kind.__qualname__}; name the app: -A {name}:attribute"
@@ -207,6 +228,6 @@ def make_working_directory_importable(directory: Path | None = None) -> None:
     Args:
         directory: None is the current one.
     """
-    here = str(directory or Path.cwd())
+    here = str(directory or os.getcwd())  # noqa: PTH109 - a worker and its children do without pathlib
     if here not in sys.path and (directory is not None or "" not in sys.path):
         sys.path.insert(0, here)

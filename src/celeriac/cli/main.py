@@ -9,17 +9,16 @@ import importlib
 import os
 import sys
 import warnings
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from celeriac import unbuilt
 from celeriac._version import __version__
 from celeriac.cli.errors import EX_FAILURE, explain
 from celeriac.cli.find_app import find_app, make_working_directory_importable
 from celeriac.cli.options import Group, option
 from celeriac.cli.state import DETACHED_VARIABLE, State
+from celeriac.compat.importer import open_for_project
 from celeriac.exceptions import CeleryWarning
 
 if TYPE_CHECKING:
@@ -51,6 +50,7 @@ COMMANDS = {
     "beat": Entry("celeriac.cli.beat:beat", "Send periodic tasks when they are due.", "Run"),
     "schedule": Entry("celeriac.cli.schedule:schedule_", "Show and edit periodic tasks.", "Run"),
     "events": Entry("celeriac.cli.events:events", "Watch workers and tasks.", "Run"),
+    "exec": Entry("celeriac.cli.exec:exec_", "Run a program in which celery is Celeriac.", "Run"),
     "call": Entry("celeriac.cli.admin:call", "Call a task by name and print its id.", "Tasks and results"),
     "result": Entry("celeriac.cli.admin:result", "Wait for the result of a task and print it.", "Tasks and results"),
     "list": Entry("celeriac.cli.admin:list_", "List tasks, queues or bindings.", "Queues"),
@@ -62,6 +62,8 @@ COMMANDS = {
     "status": Entry("celeriac.cli.control:status", "Show which workers are up.", "Workers"),
     "inspect": Entry("celeriac.cli.control:inspect", "Ask running workers about themselves.", "Workers"),
     "control": Entry("celeriac.cli.control:control", "Tell running workers what to do.", "Workers"),
+    "graph": Entry("celeriac.cli.graph:graph", "Draw the steps of a worker, or the workers.", "Workers"),
+    "doctor": Entry("celeriac.cli.doctor:doctor", "Tell what of a project works, and what to change.", "Diagnostics"),
     "shell": Entry("celeriac.cli.shell:shell", "Start Python with the app at hand.", "Diagnostics"),
     "logtool": Entry("celeriac.cli.logtool:logtool", "Tell what the logs of workers say.", "Diagnostics"),
     "upgrade": Entry("celeriac.cli.upgrade:upgrade", "Replace old names of settings.", "Diagnostics"),
@@ -84,12 +86,6 @@ class LazyGroup(Group):
         plugin = _plugins().plugins().get(cmd_name)
         loaded: click.Command | None = None if plugin is None else _plugins().load(plugin)
         return loaded
-
-    def explain_unknown(self, ctx: click.Context, name: str) -> str:
-        if name in unbuilt.COMMANDS:
-            known = ", ".join(self.list_commands(ctx))
-            return f"The command {name!r} is not built yet in this version. There are: {known}."
-        return super().explain_unknown(ctx, name)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         sections: dict[str, list[tuple[str, str]]] = {}
@@ -120,6 +116,8 @@ def _change_directory(ctx: click.Context, param: click.Parameter, value: str | N
             os.chdir(value)
         except OSError as exc:
             raise click.BadParameter(f"cannot change to {value!r}: {exc.strerror}", ctx, param) from None
+    from pathlib import Path
+
     make_working_directory_importable(Path.cwd())
     return value
 
@@ -155,8 +153,7 @@ def _print_version(ctx: click.Context, param: click.Parameter, value: bool) -> N
         help="Change to this directory before anything is imported.")  # fmt: skip
 @option("-C", "--no-color", is_flag=True, help="Never colour; NO_COLOR in the environment does the same.")
 @option("-q", "--quiet", is_flag=True, help="Print no banner and no notes.")
-# There are no Django system checks to skip; exported for those who read the variable.
-@option("--skip-checks", envvar="SKIP_CHECKS", is_flag=True, hidden=True)
+@option("--skip-checks", envvar="SKIP_CHECKS", is_flag=True, help="Skip the system checks of a Django project.")
 @option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
         help="Print the version.")  # fmt: skip
 @click.pass_context
@@ -194,6 +191,8 @@ def cli(
     )
     if app is not None:
         make_working_directory_importable()
+        # Projects written for Celery run as they are.
+        open_for_project(app)
         state.app_name = app
         state.given_app = find_app(app)
         state.given_app.set_current()

@@ -8,43 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from celeriac.app.connections import make_broker
+from celeriac.app.moving import Moving, move
 from celeriac.cli.errors import Unreachable
 from celeriac.cli.options import COMMA_SEPARATED_LIST, command, option
 from celeriac.exceptions import OperationalError
 from celeriac.message import Destination, Publication
-from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from celeriac.app.base import Celery
     from celeriac.broker.base import Broker, BrokerSession
     from celeriac.cli.state import State
     from celeriac.message import Delivery
-
-#: Messages claimed and published together.
-_BATCH = 100
-
-
-@dataclass
-class Migration:
-    """What goes where.
-
-    Attributes:
-        queues: The queue each goes to, by the queue it comes from.
-        tasks: Only messages of these tasks; None takes all.
-        limit: At most so many messages; None takes all.
-        timeout: Seconds to wait for another message.
-        forever: Go on waiting.
-        removes: Remove from the source what the destination has accepted.
-    """
-
-    queues: Mapping[str, str]
-    tasks: frozenset[str] | None = None
-    limit: int | None = None
-    timeout: float = 1.0
-    forever: bool = False
-    removes: bool = False
 
 
 @command(
@@ -82,17 +55,19 @@ def migrate(
 ) -> None:
     """Send the messages that wait at SOURCE to DESTINATION; both are URLs of brokers."""
     app = state.app
-    wanted = Migration(
-        dict(_renamed(name) for name in queues or app.queues.consume_from),
-        None if tasks is None else frozenset(tasks),
-        limit,
-        timeout,
-        forever,
-        ack_messages,
-    )
+    renamed = dict(_renamed(name) for name in queues or app.queues.consume_from)
+    names = None if tasks is None else frozenset(tasks)
+
+    def choose(delivery: Delivery) -> Publication | None:
+        if names is not None and delivery.message.headers.get("task") not in names:
+            return None
+        queue = app.queues.get_or_create(renamed[delivery.queue])
+        return Publication(delivery.message, Destination("", queue.name, queue), mandatory=True)
+
+    wanted = Moving(list(renamed), choose, limit, timeout, forever, ack_messages)
     there, here = (make_broker(app.conf, url, app.main or "") for url in (source, destination))
     with closing(_connect(there)) as incoming, closing(_connect(here)) as outgoing:
-        total = sum(incoming.depths(list(wanted.queues)).values())
+        total = sum(incoming.depths(wanted.queues).values())
         number = 0
         for number, delivery in enumerate(move(app, incoming, outgoing, wanted), 1):
             name, task_id = (delivery.message.headers.get(header) for header in ("task", "id"))
@@ -111,47 +86,3 @@ def _connect(broker: Broker) -> BrokerSession:
         return broker.connect()
     except OperationalError as exc:
         raise Unreachable("message broker", broker.url, exc) from exc
-
-
-def move(app: Celery, source: BrokerSession, destination: BrokerSession, wanted: Migration) -> Iterator[Delivery]:
-    """Publish what waits at a source to a destination.
-
-    A message is removed from the source only after the destination has accepted it, so that a crash between the two
-    leaves it in both. What is not removed is held until the source's session is closed, else it would come again.
-
-    Args:
-        app: Knows the queues.
-        source: Session to take from.
-        destination: Session to publish to.
-        wanted: What goes where.
-
-    Yields:
-        Each message, after the destination has accepted it.
-    """
-    source.consume([app.queues.get_or_create(name) for name in wanted.queues])
-    room = _BATCH if wanted.limit is None else wanted.limit
-    moved = 0
-    while room > 0:
-        held = source.fetch(limit=min(_BATCH, room), wait=wanted.timeout)
-        if not held and not wanted.forever:
-            return
-        source.heartbeat()
-        chosen = [delivery for delivery in held if _is_wanted(delivery, wanted)]
-        destination.publish_many([_publication(app, delivery, wanted) for delivery in chosen])
-        if wanted.removes:
-            source.ack_many(chosen, confirm=True)
-        yield from chosen
-        moved += len(chosen)
-        room = _BATCH if wanted.limit is None else wanted.limit - moved
-
-
-def _is_wanted(delivery: Delivery, wanted: Migration) -> bool:
-    """Whether it can be read, and is of a task that was asked for."""
-    if delivery.malformed is not None:
-        return False
-    return wanted.tasks is None or delivery.message.headers.get("task") in wanted.tasks
-
-
-def _publication(app: Celery, delivery: Delivery, wanted: Migration) -> Publication:
-    queue = app.queues.get_or_create(wanted.queues[delivery.queue])
-    return Publication(delivery.message, Destination("", queue.name, queue), mandatory=True)

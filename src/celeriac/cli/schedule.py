@@ -35,8 +35,8 @@ WHAT, WHEN = "What", "When (one of these)"
 def schedule_(ctx: click.Context, store: str | None) -> None:
     """Show and edit periodic tasks.
 
-    An edit takes effect within five seconds, and never makes an entry run by itself. Entries of beat_schedule are
-    edited there; here they can be paused, resumed, and run now.
+    An edit takes effect within five seconds, and never makes an entry run by itself. What is edited of an entry of
+    beat_schedule wins over what is written there, until it is reset.
     """
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
@@ -87,13 +87,14 @@ def _as_dict(line: Line, zone: tzinfo, count: int) -> dict[str, Any]:
     return {
         "name": line.name,
         "task": entry.task,
-        "schedule": (record and record.definition and record.definition["schedule"]) or describe(entry.schedule),
+        "schedule": ((record and record.definition) or line.override).get("schedule") or describe(entry.schedule),
         "args": list(entry.args),
         "kwargs": dict(entry.kwargs),
         "options": dict(entry.options),
         "misfire": entry.misfire,
         "enabled": line.is_enabled,
         "source": "added" if line.is_added else "beat_schedule",
+        "edited": sorted(line.override),
         "runs": 0 if record is None else record.count,
         "last_run_at": last and last.astimezone(zone).isoformat(),
         "next_runs": [run.astimezone(zone).isoformat() for run in line.next_runs(count)] if line.is_enabled else [],
@@ -119,7 +120,8 @@ def list_(state: State, /, timezone: str | None, as_json: bool) -> None:
     for line in lines.values():
         runs = line.next_runs(1)
         following = _local(runs[0] if runs else None, zone) if line.is_enabled else "paused"
-        state.echo(f"{line.name}\n    {line.entry.task}  {line.entry.schedule!r}  next: {following}")
+        edited = f"  edited: {', '.join(sorted(line.override))}" if line.override else ""
+        state.echo(f"{line.name}\n    {line.entry.task}  {line.entry.schedule!r}  next: {following}{edited}")
     if not lines:
         state.error("The schedule is empty: set beat_schedule, or use `celeriac schedule add`.")
     state.echo(f"Leader: {leader or 'none, no beat runs'}")
@@ -201,23 +203,28 @@ def _definition(state: State, task: str, given: dict[str, Any]) -> dict[str, Any
 @click.argument("name")
 @click.argument("task")
 @_definition_options
+@json_option("the entry")
 @click.pass_obj
-def add(state: State, /, name: str, task: str, **given: Any) -> None:
+def add(state: State, /, name: str, task: str, as_json: bool, **given: Any) -> None:
     """Add the entry NAME, which calls TASK."""
     definition = _definition(state, task, given)
     with _book(state) as book:
         book.add(name, definition)
         line = book.line(name)
-    _say_next(state, line, "added")
+    _say_next(state, line, "added", as_json=as_json)
 
 
-@schedule_.command("edit", short_help="Change an entry that was added here.")
+@schedule_.command("edit", short_help="Change an entry.")
 @click.argument("name")
 @option("--task", metavar="TASK", section=WHAT, help="Call another task.")
 @_definition_options
+@json_option("the entry")
 @click.pass_obj
-def edit(state: State, /, name: str, task: str | None, **given: Any) -> None:
-    """Change the entry NAME; what is not given stays as it is."""
+def edit(state: State, /, name: str, task: str | None, as_json: bool, **given: Any) -> None:
+    """Change the entry NAME; what is not given stays as it is.
+
+    What is changed of an entry of beat_schedule is kept in the store, and wins until `celeriac schedule reset`.
+    """
     changes = {key: given[key] for key in ("args", "kwargs", "options", "misfire") if given[key] is not None}
     if task is not None:
         changes["task"] = task
@@ -231,10 +238,25 @@ def edit(state: State, /, name: str, task: str | None, **given: Any) -> None:
     with _book(state) as book:
         book.edit(name, changes)
         line = book.line(name)
-    _say_next(state, line, "changed")
+    _say_next(state, line, "changed", as_json=as_json)
 
 
-def _say_next(state: State, line: Line, what: str) -> None:
+@schedule_.command("reset", short_help="Undo the edits of an entry of beat_schedule.")
+@click.argument("name")
+@json_option("the entry")
+@click.pass_obj
+def reset(state: State, /, name: str, as_json: bool) -> None:
+    """Return the entry NAME to what beat_schedule says."""
+    with _book(state) as book:
+        book.reset(name)
+        line = book.line(name)
+    _say_next(state, line, "as beat_schedule defines it", as_json=as_json)
+
+
+def _say_next(state: State, line: Line, what: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json(_as_dict(line, state.app.timezone, 1))
+        return
     runs = line.next_runs(1)
     state.echo(f"{line.name} is {what}; next run: {_local(runs[0] if runs else None, state.app.timezone)}")
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from celeriac import unbuilt
 from celeriac.cli.daemon import Daemon, apply_settings, daemon_options, log_format_option, set_log_format
 from celeriac.cli.options import COMMA_SEPARATED_LIST, LOG_LEVEL, ParamType, command, option
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.pool.custom import is_custom
-from celeriac.signals import worker_ready, worker_shutdown
 from celeriac.utils.nodenames import default_nodename, host_format
 from celeriac.worker.assembly import POOLS, Worker, WorkerOptions
 from celeriac.worker.autoscale import parse_autoscale
@@ -56,13 +55,11 @@ class Autoscale(ParamType):
 
 
 class Pool(ParamType):
-    """A pool that is there; says of the others that they are not built."""
+    """A pool that is there."""
 
     name = "pool"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value in unbuilt.POOLS:
-            self.fail(f"the pool {value!r} is not built yet; there are {', '.join(POOLS)}", param, ctx)
         if value not in POOLS and not is_custom(value):
             self.fail(f"there is no pool {value!r}; there are {', '.join(POOLS)}, and class paths", param, ctx)
         return str(value)
@@ -99,8 +96,9 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 @option("-S", "--statedb", metavar="PATH", section=WORK,
         help="File that keeps what is revoked from one run to the next. Default: worker_state_db.")  # fmt: skip
 @option("-P", "--pool", type=Pool(), metavar="POOL", section=WORK,
-        help="How tasks run: prefork (child processes), threads, asyncio (coroutines in one child), or solo "
-             "(in this process, one at a time); or a class path. Default: worker_pool, which is prefork.")  # fmt: skip
+        help="How tasks run: prefork (child processes), threads, asyncio (coroutines in one child), gevent or eventlet "
+             "(greenlets in one child), or solo (in this process, one at a time); or a class path. Default: "
+             "worker_pool, which is prefork.")  # fmt: skip
 @option("-c", "--concurrency", type=Concurrency(), metavar="N|auto", section=WORK,
         help="Tasks at once. Default: worker_concurrency, or the number of CPUs.")  # fmt: skip
 @option("--autoscale", type=Autoscale(), metavar="MAX,MIN", section=WORK,
@@ -111,7 +109,8 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 @option("--disable-prefetch", is_flag=True, default=None, section=WORK,
         help="Claim a message only when it can start at once.")  # fmt: skip
 @option("--pool-start-method", type=click.Choice(["fork", "spawn"]), section=WORK,
-        help="How prefork starts children; 'spawn' is not built yet.")  # fmt: skip
+        help="How children are started: fork (of a process that has imported the application), or spawn (a new "
+             "interpreter, which imports it). Default: worker_pool_start_method, which is fork.")  # fmt: skip
 @option("-O", "--optimization", type=click.Choice(["default", "fair"]), expose_value=False, hidden=True,
         help="Both mean the same here: a task goes to a child that is free.")  # fmt: skip
 @option("-Q", "--queues", type=COMMA_SEPARATED_LIST, metavar="QUEUES", section=QUEUES,
@@ -158,34 +157,22 @@ def worker(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> No
     if daemon.is_to_detach:
         ctx.exit(daemon.detach(ctx, state))
     _note_missing_app(state, given)
-    _embed_beat(ctx, app, given)
+    _check_beat(ctx, app, given)
     options = _worker_options(state, app, given, daemon.logfile)
-    ctx.exit(daemon.run(state, lambda: Worker(app, options).start()))
+    service = Worker(app, options)
+    status = daemon.run(state, service.start)
+    if service.is_hung_up and not sys.stdout.isatty():
+        daemon.restart(state)
+    ctx.exit(status)
 
 
-def _embed_beat(ctx: click.Context, app: Celery, given: dict[str, Any]) -> None:
-    """Have beat run from when the worker is ready until it leaves."""
-    wanted, filename, scheduler = (given.pop(name) for name in ("beat", "schedule_filename", "scheduler"))
-    if not wanted:
-        if filename is not None or scheduler is not None:
-            raise click.UsageError("--schedule and --scheduler are about the scheduler of -B: give that too", ctx)
-        return
-    # Other workers need none of it.
-    from celeriac.beat import EmbeddedService
-
-    beat = EmbeddedService(app, schedule_filename=filename, scheduler_cls=scheduler)
-    beat.service.find_class()
-
-    def start(**_: Any) -> None:
-        if beat.ident is None:
-            beat.start()
-
-    def stop(**_: Any) -> None:
-        if beat.ident is not None:
-            beat.stop()
-
-    worker_ready.connect(start, weak=False)
-    worker_shutdown.connect(stop, weak=False)
+def _check_beat(ctx: click.Context, app: Celery, given: dict[str, Any]) -> None:
+    """Options of the scheduler are of no use without it, and its class has to be there."""
+    filename, scheduler = given["schedule_filename"], given["scheduler"]
+    if given["beat"]:
+        app.embedded_beat(filename, scheduler)
+    elif filename is not None or scheduler is not None:
+        raise click.UsageError("--schedule and --scheduler are about the scheduler of -B: give that too", ctx)
 
 
 def _note_missing_app(state: State, given: dict[str, Any]) -> None:
@@ -201,8 +188,10 @@ def _worker_options(state: State, app: Celery, given: dict[str, Any], logfile: s
     if given.pop("disable_prefetch"):
         app.conf.worker_disable_prefetch = True
     own = WorkerOptions.__match_args__
+    user = {str(param.name) for param in app.user_options.get("worker", ())}
     return WorkerOptions(
         **{name: value for name, value in given.items() if name in own and value not in (None, 0, [])},
+        user={name: value for name, value in given.items() if name in user},
         logfile=logfile,
         quiet=state.quiet,
         no_color=state.no_color,

@@ -336,8 +336,9 @@ GROUPS: Final[tuple[Group, ...]] = (
            "Allow the `pool_restart` command."),
         _o("worker_pool_start_method", "string", "fork", "CELERYD_POOL_START_METHOD",
            "How children are started: `fork` or `spawn`.", choices=("fork", "spawn")),
-        _o("worker_proc_alive_timeout", "float", 4.0, "CELERYD_PROC_ALIVE_TIMEOUT",
-           "Seconds a new child has to come up.", minimum=0),
+        _o("worker_proc_alive_timeout", "float", 60.0, "CELERYD_PROC_ALIVE_TIMEOUT",
+           "Seconds a new child has to come up, `worker_process_init` included, before it is killed and another is"
+           " started; 0: no limit.", celery=4.0, minimum=0),
         _o("worker_prefetch_multiplier", "int", 4, "CELERYD_PREFETCH_MULTIPLIER",
            "Messages held per slot of concurrency; 0: no limit. Set, it turns adaptive prefetching"
            " off.", minimum=0),

@@ -17,7 +17,7 @@ from celeriac.config.names import OLD_NAMES, FoundOption, canonical, find_option
 from celeriac.config.options import OPTIONS
 from celeriac.config.values import check
 
-__all__ = ["ENVIRONMENT", "Settings"]
+__all__ = ["ENVIRONMENT", "Settings", "assume_celery_defaults"]
 
 #: Settings that an environment variable overrides on every read.
 ENVIRONMENT: Final = {
@@ -37,6 +37,15 @@ _FALLBACKS: Final = {
 #: Settings whose value is worked out on each read.
 _COMPUTED: Final = tuple({**ENVIRONMENT, **_FALLBACKS})
 
+#: Whether settings made from now on have Celery's defaults unless they say otherwise.
+_celery_assumed = False
+
+
+def assume_celery_defaults(on: bool) -> None:
+    """Say which defaults settings made from now on have, unless they set `celery_defaults`."""
+    global _celery_assumed
+    _celery_assumed = on
+
 
 class Settings(MutableMapping[str, Any]):
     """The configuration of an app, read as attributes or items.
@@ -48,9 +57,11 @@ class Settings(MutableMapping[str, Any]):
 
     Args:
         changes: Settings that win over every source; they may use old or new names.
-        celery_defaults: Whether the setting `celery_defaults` is on unless a source says otherwise.
+        celery_defaults: Whether the setting `celery_defaults` is on unless a source says otherwise; None is what
+            `assume_celery_defaults` said last.
         default_source: Called for the configuration when no source was set; by default the module named by
             the environment variable `CELERY_CONFIG_MODULE`, if any.
+        lock: Held while settings are read; that of the app, whose objects are made under it of settings.
 
     Attributes:
         before_load: Functions called without arguments before a source is read; they may change settings.
@@ -83,11 +94,12 @@ class Settings(MutableMapping[str, Any]):
         self,
         changes: Mapping[str, Any] | None = None,
         *,
-        celery_defaults: bool = False,
+        celery_defaults: bool | None = None,
         default_source: Callable[[], Mapping[str, Any]] = default_config,
+        lock: Any = None,
     ) -> None:
-        self._lock = threading.RLock()
-        self._celery_defaults = celery_defaults
+        self._lock = threading.RLock() if lock is None else lock
+        self._celery_defaults = _celery_assumed if celery_defaults is None else celery_defaults
         self._with_defaults = True
         self._layers = Layers(default_source)
         self._loading = False

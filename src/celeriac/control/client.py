@@ -23,6 +23,9 @@ __all__ = ["Control", "Replies", "Reply"]
 Reply: TypeAlias = "dict[str, Any]"
 Replies: TypeAlias = "list[Reply] | None"
 
+#: Arguments that Celery has, and that have to be None.
+_UNSUPPORTED = frozenset({"connection", "channel"})
+
 
 class ControlApp(ConversationApp, Protocol):
     """What remote control needs of an app."""
@@ -138,17 +141,18 @@ class Control:
         arguments: Mapping[str, Any],
         *,
         destination: Iterable[str] | None = None,
-        connection: Any = None,
         reply: bool = False,
         timeout: float | None = DEFAULT_TIMEOUT,
         limit: int | None = None,
         callback: Callable[[Any], None] | None = None,
-        channel: Any = None,
+        kept: bool = False,
         pattern: str | None = None,
         matcher: str | None = None,
-        kept: bool = False,
+        **others: Any,
     ) -> Replies:
-        if connection is not None or channel is not None:
+        if unknown := sorted(others.keys() - _UNSUPPORTED):
+            raise TypeError(f"{command}: got unexpected arguments {unknown}")
+        if any(value is not None for value in others.values()):
             raise TypeError(f"{command}: connection and channel are not supported: leave them out")
         if isinstance(destination, str):
             raise TypeError(f"destination is {destination!r}: give a list or a tuple of names of nodes")

@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 KEPT = "celeriac-kept"
 
 
+#: Header of ours: the reply comes from a worker that brokers count which cannot count all.
+COUNTED = "celeriac-counted"
+
+
 class MailboxApp(Protocol):
     """What messages are made with."""
 
@@ -143,7 +147,7 @@ class Mailbox:
 
     def reply(self, request: Request, hostname: str, value: Any) -> Message:
         """The reply of a node as a message."""
-        headers = {"ticket": request.ticket, "clock": self._app.clock.forward()}
+        headers = {"ticket": request.ticket, "clock": self._app.clock.forward(), COUNTED: True}
         return self._encode({hostname: value}, headers)
 
     def _encode(self, body: Any, headers: dict[str, Any]) -> Message:
@@ -175,8 +179,8 @@ class Mailbox:
             raise DecodeError(f"a control message is malformed: {type(exc).__name__}: {exc}") from exc
         return request
 
-    def read_reply(self, message: Message) -> tuple[str | None, dict[str, Any]]:
-        """The ticket of a reply, and what the node said by its name.
+    def read_reply(self, message: Message) -> tuple[str | None, dict[str, Any], bool]:
+        """The ticket of a reply, what the node said by its name, and whether it is a worker of ours.
 
         Raises:
             DecodeError: It is no reply.
@@ -185,7 +189,7 @@ class Mailbox:
         body = self._decode(message)
         if not isinstance(body, dict):
             raise DecodeError(f"a reply to a control message is a {type(body).__name__}, not a mapping")
-        return message.headers.get("ticket"), body
+        return message.headers.get("ticket"), body, bool(message.headers.get(COUNTED))
 
     def _decode(self, message: Message) -> Any:
         clock = message.headers.get("clock")

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 from celeriac.utils.digests import sha1_hex
+from celeriac.utils.polling import make_poll
 
 #: Every bit: news for all, or a listener to all.
 EVERYTHING = (1 << 64) - 1
@@ -95,7 +96,7 @@ class Listener:
             self._bind(f"{directory}/{topic}-{self._pid}-{os.urandom(4).hex()}-{mask:016x}")
         self._receiver.setblocking(False)
         self._sender.setblocking(False)
-        self._poll = select.poll()
+        self._poll = make_poll()
         self._poll.register(self._receiver, select.POLLIN)
 
     def _bind(self, path: str) -> None:

@@ -24,6 +24,7 @@ except ImportError as exc:
 
 from celeriac.drivers.transactions import Transactional
 from celeriac.exceptions import OperationalError, SessionClosed, SessionLost, SessionRefused
+from celeriac.utils.polling import make_poll
 from celeriac.utils.url import redact
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Connection(Transactional):
         """
         deadline = self._deadline
         remaining = 0.0 if deadline is None else deadline - time.monotonic()
-        poll = select.poll()
+        poll = make_poll()
         poll.register(pgconn.socket, select.POLLIN | (select.POLLOUT if writing else 0))
         if remaining <= 0 or not poll.poll(remaining * 1000):
             raise StatementTimeout(f"PostgreSQL at {self.shown_url} did not answer in time")
@@ -451,7 +452,7 @@ class DeadlineConnection(psycopg.Connection[Any]):
             psycopg.OperationalError: No answer came in time; the connection is closed.
         """
         give_up_at = time.monotonic() + self.deadline
-        poll = select.poll()
+        poll = make_poll()
         descriptor = self.pgconn.socket
         try:
             wanted = next(gen)

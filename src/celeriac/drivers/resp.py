@@ -11,10 +11,12 @@ import select
 import socket
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost, SessionRefused
 from celeriac.utils.dataclass import replace
+from celeriac.utils.polling import make_poll
+from celeriac.utils.url import lookup_form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -115,7 +117,7 @@ class RespConnection:
         self._reader = hiredis.Reader(protocolError=OperationalError, replyError=ReplyError, notEnoughData=_NOTHING)
         self._pushes: deque[Push] = deque()
         self._woken = False
-        self._poller: select.poll | None = None
+        self._poller: Any = None
         self._wake_in: socket.socket | None = None
         self._wake_out: socket.socket | None = None
         if deadline is None:
@@ -338,7 +340,7 @@ class RespConnection:
             return True
         poller = self._poller
         if poller is None:
-            poller = self._poller = select.poll()
+            poller = self._poller = make_poll()
             poller.register(self._socket, select.POLLIN)
             if self._wake_out is not None:
                 poller.register(self._wake_out, select.POLLIN)
@@ -418,7 +420,7 @@ def _open_socket(params: RespParams, timeout: float) -> socket.socket:
             sock.settimeout(timeout)
             sock.connect(params.path)
         else:
-            sock = socket.create_connection((params.host, params.port), timeout)
+            sock = socket.create_connection((cast("str", lookup_form(params.host)), params.port), timeout)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if params.keepalive:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

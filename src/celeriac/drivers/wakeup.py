@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import select
 
+from celeriac.utils.polling import make_poll
+
 
 class WakePipe:
     """Something to `select` on beside a connection; `wake` may be called from threads and signal handlers."""
@@ -32,7 +34,7 @@ class WakePipe:
         Returns:
             Whether `wake` was called since the last wait.
         """
-        poll = select.poll()
+        poll = make_poll()
         for descriptor in (self._reader, *descriptors):
             poll.register(descriptor, select.POLLIN)
         poll.poll(max(0.0, seconds) * 1000)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +32,9 @@ MAX_BATCH = 250
 LINGER = 0.02
 #: The same while nobody listens, when all that is sent is a question whether that is still so.
 LINGER_UNHEARD = 0.1
+#: Tasks to be told of between two such questions: a slow worker tells of all, so that whoever begins to listen misses
+#: nothing, and a busy one of a part, because telling would cost it its time; and seconds for which an answer is true.
+MAX_UNHEARD, UNHEARD_FOR = 100, 0.5
 #: Seconds between attempts at a broker out of reach.
 RETRY_AFTER = 1.0
 #: Seconds for the last attempt when the worker leaves, and for one at a broker that was out of reach before.
@@ -54,14 +58,26 @@ class EventPublisher:
         self._lock = threading.Lock()
         self._wanted = threading.Event()
         self._stopping = threading.Event()
-        self._failing = False
+        # Attempts that failed since the last that did not.
+        self._failures = 0
         # Somebody took the last events about tasks.
         self._heard = True
+        self._unheard_at = float("-inf")
+        # Counts down on the loop, and begins anew here.
+        self._unheard_room = MAX_UNHEARD
         self._thread = threading.Thread(target=self._run, name="events", daemon=True)
 
     def start(self) -> None:
         """Begin to publish; events added before are not lost."""
         self._thread.start()
+
+    def room(self, count: int) -> int:
+        """Of how many tasks to tell, of so many that there are."""
+        if self._heard or time.monotonic() - self._unheard_at > UNHEARD_FOR:
+            return count
+        count = min(count, self._unheard_room)
+        self._unheard_room -= count
+        return count
 
     def add(self, first: int, events: Sequence[Told]) -> None:
         """Have events published; they are all about tasks, or there is one.
@@ -109,10 +125,11 @@ class EventPublisher:
             self._wanted.wait()
             self._stopping.wait(LINGER if self._heard else LINGER_UNHEARD)
             self._wanted.clear()
+            self._unheard_room = MAX_UNHEARD
             self._publish()
-            if self._failing and not self._stopping.wait(RETRY_AFTER):
+            if self._failures and not self._stopping.wait(RETRY_AFTER):
                 self._wanted.set()
-        self._publish(LAST_TIMEOUT_FAILING if self._failing else LAST_TIMEOUT)
+        self._publish(LAST_TIMEOUT_FAILING if self._failures else LAST_TIMEOUT)
 
     def _publish(self, timeout: float | None = None) -> None:
         """Publish what waits; an attempt that fails leaves it waiting."""
@@ -122,17 +139,18 @@ class EventPublisher:
         try:
             self._send(taken, timeout)
         except Exception as exc:
-            if not self._failing:
+            self._failures += 1
+            # What keeps the whole worker from its broker is said by those who fetch tasks, and may end it.
+            if self._failures == 2 and not self._stopping.is_set():
                 logger.warning(
                     "Events cannot be published (%s: %s); the newest %d wait for the broker",
                     type(exc).__name__, exc, MAX_WAITING,
                 )  # fmt: skip
-            self._failing = True
             self._put(reversed(taken), back=True)
         else:
-            if self._failing:
+            if self._failures > 1:
                 logger.info("Events are published again")
-            self._failing = False
+            self._failures = 0
 
     def _send(self, taken: list[tuple[int, Sequence[Told]]], timeout: float | None) -> None:
         """Publish events: those about the worker one by one, those about tasks in lists while anybody listens."""
@@ -140,7 +158,8 @@ class EventPublisher:
         about_tasks = [run for run in taken if run[1][0][0].startswith("task-")] if own else taken
         publication, broker, make = self._envelopes.publication, self._app.broker, self._envelopes.events
         if own:
-            self._publish_many([publication(make(*run)[0], broker, plain=True) for run in own], timeout)
+            # Not as plain ones: a worker that has no tasks to tell of does without msgspec.
+            self._publish_many([publication(make(*run)[0], broker) for run in own], timeout)
         if not about_tasks or not (self._heard or self._reaches([publication([], broker)], timeout)):
             return
         events = [event for run in about_tasks for event in make(*run)]
@@ -153,7 +172,7 @@ class EventPublisher:
         try:
             self._publish_many(publications, timeout)
         except Unroutable:
-            self._heard = False
+            self._heard, self._unheard_at = False, time.monotonic()
         else:
             self._heard = True
         return self._heard

@@ -6,7 +6,6 @@ import os
 import sys
 import threading
 from contextlib import contextmanager
-from pathlib import Path
 from time import monotonic
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any
@@ -19,12 +18,13 @@ from celeriac.serialization.einfo import ExceptionInfo
 from celeriac.utils.dataclass import dataclass
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from celeriac.current import Context
 
+_PACKAGE = __file__.rpartition(os.sep)[0].rpartition(os.sep)[0]
 #: Where the frames are that a traceback of a task begins without.
-_OWN_FRAMES = f"{Path(__file__).parent}{os.sep}"
+_OWN_FRAMES = (f"{_PACKAGE}{os.sep}execution{os.sep}", f"{_PACKAGE}{os.sep}pool{os.sep}runners{os.sep}")
 
 
 @dataclass
@@ -76,9 +76,9 @@ def call(run: Execution) -> None:
     try:
         if run.soft_limit:
             with soft_limits.watch(run.seq, run.soft_limit, run.began_at):
-                _call_body(run)
+                call_body(run)
         else:
-            _call_body(run)
+            call_body(run)
     except MemoryError:
         raise
     except Exception as exc:
@@ -86,7 +86,8 @@ def call(run: Execution) -> None:
     run.runtime = monotonic() - started
 
 
-def _call_body(run: Execution) -> None:
+def call_body(run: Execution) -> None:
+    """Call the user's code, and enter what it returns."""
     if run.task.plan.has_before_start:
         complete(run.task.before_start(run.request.id, run.args, run.kwargs))
     value = invoke(run)
@@ -104,10 +105,21 @@ def complete(value: Any) -> Any:
     """The value, or that of the coroutine that it is: what a body or a handler returned."""
     if type(value) is not CoroutineType:
         return value
+    if _driver is not None:
+        return _driver(value)
     # Not earlier: asyncio is 5 MB in each process.
     from celeriac.execution.coroutines import drive
 
     return drive(value, keep=_thread.keeps_loop)
+
+
+_driver: Callable[[Any], Any] | None = None
+
+
+def use_driver(driver: Callable[[Any], Any]) -> None:
+    """Have coroutines awaited by a function, in this process."""
+    global _driver
+    _driver = driver
 
 
 class _Thread(threading.local):

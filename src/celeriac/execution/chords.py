@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from celeriac import states
 from celeriac.backend.base import ChordPart, ChordProgress
-from celeriac.canvas import graphs
-from celeriac.canvas.signature import as_signature, maybe_signature
 from celeriac.current import Context
 from celeriac.exceptions import (
     BackendStoreError,
@@ -29,7 +27,6 @@ from celeriac.exceptions import (
 from celeriac.execution import follow_up
 from celeriac.execution.patience import patiently
 from celeriac.execution.results import store_records
-from celeriac.result import allow_join_result
 from celeriac.serialization.einfo import ExceptionInfo
 from celeriac.serialization.serializers import pack
 from celeriac.utils.dataclass import dataclass
@@ -156,6 +153,8 @@ def _conclude_apart(app: AppLike, chord_id: str, told: Mapping[str, Any]) -> Non
 
 
 def _conclude(app: AppLike, chord_id: str, told: Mapping[str, Any]) -> None:
+    from celeriac.canvas import graphs
+
     backend = app.backend
     parts = backend.load_chord(chord_id)
     if parts is None:
@@ -203,6 +202,8 @@ def conclude_joined(app: AppLike, request: Context, chord_id: str, body: Any, re
         body: The body.
         results: Of the tasks of the header.
     """
+    from celeriac.result import allow_join_result
+
     place = {"root_id": request.root_id, "parent_id": request.id}
     with allow_join_result():
         try:
@@ -233,7 +234,7 @@ def conclude_with(app: AppLike, chord_id: str, body: Any, values: list[Any], pla
         values: Its first argument.
         place: ``root_id``, ``parent_id`` and ``priority``.
     """
-    signature = as_signature(body).clone()
+    signature = _copy_of(body)
     signature._app = app
     _mark(signature, (f"{chord_id}/{number}" for number in count()), uuid4())
     try:
@@ -245,6 +246,12 @@ def conclude_with(app: AppLike, chord_id: str, body: Any, values: list[Any], pla
         error = ChordError(f"Callback error: {exc!r}")
         error.__cause__ = exc
         fail_body(app, chord_id, body, error, place)
+
+
+def _copy_of(signature: Any) -> Any:
+    from celeriac.canvas.signature import as_signature
+
+    return as_signature(signature).clone()
 
 
 def fail_body(app: AppLike, chord_id: str, body: Any, error: ChordError, place: Mapping[str, Any]) -> None:
@@ -274,7 +281,7 @@ def fail_body(app: AppLike, chord_id: str, body: Any, error: ChordError, place: 
                 if app.backend.claim(slot, token) == token:
                     follow_up.call_in_place(app, raw, request, exc, traceback)
                 continue
-            errback = as_signature(raw).clone()
+            errback = _copy_of(raw)
             errback._app = app
             _mark(errback, iter([slot, *(f"{slot}/{number}" for number in range(1, 100))]), token)
             errback.apply_async((request.id,), **{**place, "parent_id": request.id})
@@ -283,6 +290,8 @@ def fail_body(app: AppLike, chord_id: str, body: Any, error: ChordError, place: 
 
 def _failing(app: AppLike, body: Any, place: Mapping[str, Any]) -> Iterator[Context]:
     """Requests of the tasks whose errbacks are called when a body fails: its first step, or the members of a group."""
+    from celeriac.canvas.signature import maybe_signature
+
     signature = maybe_signature(body, app=app)
     kind = signature.subtask_type
     if kind == "chain":
@@ -293,7 +302,7 @@ def _failing(app: AppLike, body: Any, place: Mapping[str, Any]) -> Iterator[Cont
         for member in signature.tasks:
             yield from _failing(app, member, place)
     elif kind == "chord":
-        yield from _failing(app, signature.body, place)
+        yield from _failing(app, _body_within(app, signature.body), place)
     else:
         options = signature.options
         yield Context(
@@ -301,6 +310,17 @@ def _failing(app: AppLike, body: Any, place: Mapping[str, Any]) -> Iterator[Cont
             errbacks=follow_up.as_list(options.get("link_error")), root_id=place.get("root_id"),
             parent_id=place.get("parent_id"), called_directly=False, group=options.get("group_id"),
         )  # fmt: skip
+
+
+def _body_within(app: AppLike, body: Any) -> Any:
+    """The body of a chord that is itself a body; what stands for it, if it cannot be read."""
+    from celeriac.canvas import graphs
+
+    try:
+        return patiently(lambda: graphs.body_of(app, body), f"read the body of a chord from {app.backend.url}")
+    except (GraphMissing, NotImplementedError, SerializationError) as exc:
+        logger.error("Only the errbacks of the last task of a body are called: %s", exc)
+        return body
 
 
 def _mark(signature: Any, slots: Iterator[str], token: str) -> None:

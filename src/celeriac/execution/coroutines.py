@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 import threading
 import types
+from functools import partial
 from inspect import isawaitable
 from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Generator
 
     from celeriac.execution.calling import Execution
-    from celeriac.execution.limits import Watch
+    from celeriac.execution.limits import Interruptible
 
 T = TypeVar("T")
 
@@ -145,12 +146,12 @@ def drive(awaitable: Awaitable[T], *, keep: bool) -> T:
     watch = soft_limits.by_thread.get(threading.get_ident())
     steering = Steering(None if watch is None else watch.limit)
     work = _settle(steering, awaitable)
-    if _pool_loop is not None:
-        # It was a function, run in a thread, that returned this coroutine.
-        value, exc = asyncio.run_coroutine_threadsafe(work, _pool_loop).result()
-    elif _is_running_loop():
+    if _is_running_loop():
         # Eager, in a coroutine: the loop of this thread is busy waiting for this call.
         value, exc = _in_thread(work)
+    elif _pool_loop is not None:
+        # In a greenlet, or it was a function, run in a thread, that returned this coroutine.
+        value, exc = _on_loop(_pool_loop, steering, work, watch)
     else:
         value, exc = _run(steering, work, watch, keep=keep)
     if exc is not None:
@@ -212,7 +213,20 @@ def _is_running_loop() -> bool:
     return True
 
 
-def _run(steering: Steering, work: Coroutine[Any, Any, T], watch: Watch | None, *, keep: bool) -> T:
+def _on_loop(
+    loop: asyncio.AbstractEventLoop, steering: Steering, work: Coroutine[Any, Any, T], watch: Interruptible | None
+) -> T:
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    if watch is None:
+        return future.result()
+    watch.redirect = partial(_forward, loop, steering)
+    try:
+        return future.result()
+    finally:
+        watch.redirect = None
+
+
+def _run(steering: Steering, work: Coroutine[Any, Any, T], watch: Interruptible | None, *, keep: bool) -> T:
     context = contextvars.copy_context()
     if not keep:
         with asyncio.Runner() as runner:
@@ -223,15 +237,15 @@ def _run(steering: Steering, work: Coroutine[Any, Any, T], watch: Watch | None, 
     if watch is None:
         return runner.run(work, context=context)
     loop = runner.get_loop()
-    watch.redirect = lambda: _forward(loop, steering)
+    watch.redirect = partial(_forward, loop, steering)
     try:
         return runner.run(work, context=context)
     finally:
         watch.redirect = None
 
 
-def _forward(loop: asyncio.AbstractEventLoop, steering: Steering) -> None:
-    loop.call_soon_threadsafe(steering.exceed)
+def _forward(loop: asyncio.AbstractEventLoop, steering: Steering, *, cancel: bool = False) -> None:
+    loop.call_soon_threadsafe(steering.cancel if cancel else steering.exceed)
 
 
 def _in_thread(work: Coroutine[Any, Any, T]) -> T:

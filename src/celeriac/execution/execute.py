@@ -28,7 +28,7 @@ from celeriac.exceptions import (
 from celeriac.execution import chords, follow_up
 from celeriac.execution.calling import Execution, call, classify
 from celeriac.execution.handlers import describe_end, ending_events, handle, log_outcome, needs_stored_result
-from celeriac.execution.job import FAILED, IGNORED, REFUSED, REJECTED, REQUEUED, RETRIED, SUCCEEDED, Outcome
+from celeriac.execution.job import CANCELLED, FAILED, IGNORED, REFUSED, REJECTED, REQUEUED, RETRIED, SUCCEEDED, Outcome
 from celeriac.execution.patience import patiently
 from celeriac.execution.results import store_records
 from celeriac.message import Message
@@ -38,6 +38,8 @@ from celeriac.utils.dataclass import dataclass
 from celeriac.utils.time import utcnow_iso
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celeriac.current import AppLike
     from celeriac.execution.job import Job
     from celeriac.execution.results import ResultBuffer
@@ -75,24 +77,45 @@ class Executor:
         self.results = results
         self._tasks = app.tasks
         self._extended = bool(app.conf.result_extended)
+        self._deduplicates = bool(app.conf.worker_deduplicate_successful_tasks)
 
-    def execute(self, job: Job) -> Outcome:
-        """Run one job; its record goes to the result buffer. Never raises an `Exception`."""
+    def execute(self, job: Job, call: Callable[[Execution], None] = call) -> Outcome:
+        """Run one job; its record goes to the result buffer. Never raises an `Exception`.
+
+        Args:
+            job: The job.
+            call: Calls the task's own code, and classifies how it ended; one that was cancelled leaves no record.
+        """
         try:
             run = self.enter(job)
         except UNREADABLE as exc:
             return self.refuse(job, exc)
-        if chords.ONCE in job.headers and not self.may_begin(job):
+        if self.has_to_ask(job) and not self.may_begin(job):
             return Outcome(job.seq, IGNORED, 0.0)
         self.started(run)
         token = push_task(run.task, run.request)
         try:
             self.begin(run)
             call(run)
-            self.finish(run)
+            if run.kind == CANCELLED:
+                logger.warning("Task %s[%s] was cancelled", run.task.name, run.request.id)
+            else:
+                self.finish(run)
+        except Exception as exc:
+            self.note_internal_error(run, exc)
+            raise
         finally:
             pop_task(token)
         return self.outcome(run)
+
+    def note_internal_error(self, run: Execution, exc: Exception) -> None:
+        """Say that what surrounds a task's own code failed; its process ends by it, and its message is kept."""
+        logger.critical("Task %s[%s]: an internal error", run.task.name, run.request.id, exc_info=True)
+        if signals.task_internal_error.receivers:
+            signals.task_internal_error.send(
+                sender=run.task, task_id=run.request.id, args=run.args, kwargs=run.kwargs, request=run.request,
+                exception=exc, traceback=exc.__traceback__, einfo=ExceptionInfo.from_exception(exc),
+            )  # fmt: skip
 
     def started(self, run: Execution) -> None:
         """Tell those who listen to events that a task begins."""
@@ -106,13 +129,31 @@ class Executor:
                 self.results.event(type_, fields)
         return Outcome(run.seq, run.kind, run.runtime, describe_end(run))
 
+    def has_to_ask(self, job: Job) -> bool:
+        """Whether it may begin is in the result store: `may_begin` has to be called."""
+        return chords.ONCE in job.headers or (self._deduplicates and bool(job.delivery_info.get("redelivered")))
+
     def may_begin(self, job: Job) -> bool:
-        """A task that runs once has not begun before; asks the result store."""
-        redelivered = bool(job.delivery_info.get("redelivered"))
+        """A task that runs once has not begun before, nor has another one succeeded; asks the result store."""
         return patiently(
-            lambda: chords.may_begin(self.app, job.headers, redelivered=redelivered),
+            lambda: (
+                not self._has_succeeded(job)
+                and chords.may_begin(self.app, job.headers, redelivered=bool(job.delivery_info.get("redelivered")))
+            ),
             f"ask {self.app.backend.url} whether task {job.headers.get('id')} may begin",
         )
+
+    def _has_succeeded(self, job: Job) -> bool:
+        """The message was delivered again although its task has succeeded (``worker_deduplicate_successful_tasks``)."""
+        name, task_id = job.headers["task"], job.headers["id"]
+        task = self._tasks.get(name)
+        if not (self._deduplicates and job.delivery_info.get("redelivered") and task and task.plan.acks_late):
+            return False
+        stored = task.backend.load_many([task_id]).get(task_id)
+        if stored is None or stored.status != states.SUCCESS:
+            return False
+        logger.info("Task %s[%s] already completed successfully.", name, task_id)
+        return True
 
     def enter(self, job: Job) -> Execution:
         """Decode the payload and build the request.
@@ -187,6 +228,27 @@ class Executor:
             self.results.flush()
         finally:
             pop_task(token)
+
+    def retry(self, job: Job, exc: BaseException) -> None:
+        """Publish the next attempt of a task whose process died (``retry_on_worker_lost``); its handlers run here."""
+        try:
+            run = self.enter(job)
+        except UNREADABLE:
+            self.fail(job, exc)
+            return
+        token = push_task(run.task, run.request)
+        try:
+            try:
+                run.task.retry(exc=exc)
+            except (Retry, Reject) as outcome:
+                classify(run, outcome)
+            handle(self.app, run)
+            log_outcome(run)
+            self.results.flush()
+        finally:
+            pop_task(token)
+        if run.kind != RETRIED:
+            raise run.value
 
     def begin(self, run: Execution) -> None:
         """What comes before the task's own code: the signal, and that it has begun. May ask the result store."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from celeriac import states
 from celeriac.backend.base import ResultRecord
-from celeriac.canvas import graphs
-from celeriac.canvas.signature import maybe_signature
 from celeriac.exceptions import GraphMissing, SerializationError
+from celeriac.execution import relaying
 from celeriac.execution.patience import patiently
 from celeriac.serialization.einfo import ExceptionInfo
 from celeriac.utils.time import utcnow_iso
@@ -35,7 +35,7 @@ def publish_next(app: AppLike, request: Context, value: Any) -> None:
         common["priority"] = priority
     for link in request.callbacks or ():
         try:
-            maybe_signature(link, app=app).apply_async((value,), **common)
+            _signature(app, link).apply_async((value,), **common)
         except SerializationError:
             raise
         except Exception:
@@ -70,13 +70,25 @@ def resume(app: AppLike, request: Context, graph_id: str, value: Any) -> None:
 
 def _publish_step(app: AppLike, chain: list[Any], value: Any, common: Mapping[str, Any]) -> None:
     step = chain.pop()
+    from celeriac.canvas import graphs
+
     while graphs.is_reference(step):
         chain += _patiently_read(app, step["kwargs"]["graph"])
         step = chain.pop()
-    maybe_signature(step, app=app).apply_async((value,), chain=chain, **common)
+    with relaying.current() or nullcontext():
+        _signature(app, step).apply_async((value,), chain=chain, **common)
+
+
+def _signature(app: AppLike, step: Any) -> Any:
+    """A call as a value. What is about workflows is loaded by workers that meet some."""
+    from celeriac.canvas.signature import maybe_signature
+
+    return maybe_signature(step, app=app)
 
 
 def _patiently_read(app: AppLike, graph_id: str) -> list[Any]:
+    from celeriac.canvas import graphs
+
     what = f"read graph {graph_id} from {app.backend.url}"
     return patiently(lambda: graphs.read(app, graph_id), what)
 
@@ -91,7 +103,7 @@ def publish_errbacks(app: AppLike, request: Context, exc: BaseException, traceba
         if is_called_in_place(app, raw):
             call_in_place(app, raw, request, exc, traceback)
         else:
-            errback = maybe_signature(raw, app=app)
+            errback = _signature(app, raw)
             errback.apply_async((request.id,), parent_id=request.id, root_id=request.root_id)
 
 
@@ -105,7 +117,7 @@ def call_in_place(
     app: AppLike, raw: Mapping[str, Any], request: Context, exc: BaseException, traceback: str | None
 ) -> None:
     """Call an errback. One that fails is logged: the others still run, and the task's state stands."""
-    errback = maybe_signature(raw, app=app)
+    errback = _signature(app, raw)
     args = tuple(errback.args or ())
     lead = () if errback.immutable else (request, exc, traceback)
     try:
@@ -132,6 +144,10 @@ def leaves(app: AppLike, chain: Any) -> Iterator[Mapping[str, Any]]:
     Of a chord they are those of its body, on which everything after it depends.
     """
     steps = list(chain or ())
+    if not steps:
+        return
+    from celeriac.canvas import graphs
+
     while steps:
         step = steps.pop()
         if isinstance(step, Mapping) and graphs.is_reference(step):

@@ -44,6 +44,7 @@ class Job:
         hard_limit: Hard time limit in seconds, or None.
         announce: Report when it begins, not only when it ends.
         events: Report what becomes of it, for those who listen to events.
+        tag: The broker's, of a message that was relayed and is acknowledged when it has ended; None of others.
         began_at: Monotonic time at which that was reported; set where it runs.
     """
 
@@ -58,6 +59,7 @@ class Job:
     hard_limit: float | None = None
     announce: bool = False
     events: bool = False
+    tag: bytes | None = None
     began_at: float = 0.0
 
     def pack(self) -> tuple[Any, ...]:
@@ -74,6 +76,7 @@ class Job:
             self.hard_limit,
             self.announce,
             self.events,
+            self.tag,
         )
 
 

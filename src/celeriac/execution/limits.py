@@ -15,7 +15,7 @@ import ctypes
 import signal
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from celeriac.exceptions import SoftTimeLimitExceeded
 
@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 #: Seconds by which the clock that the coordinator goes by, of wall time, may differ from ours.
 _TOLERANCE = 0.05
+
+
+class Interruptible(Protocol):
+    """What a thread, or a greenlet, runs under.
+
+    Attributes:
+        limit: Seconds.
+        redirect: As of `Watch`.
+    """
+
+    limit: float | None
+    redirect: Callable[..., None] | None
 
 
 class Watch:
@@ -37,15 +49,15 @@ class Watch:
         ends_at: Monotonic time at which it passes.
 
     Attributes:
-        redirect: Interrupts, in place of this thread, the coroutine that it drives.
+        redirect: Interrupts, in place of this thread, the coroutine that it drives; with ``cancel``, cancels it.
     """
 
     def __init__(self, limits: SoftLimits, seq: int, limit: float, ends_at: float) -> None:
         self._limits = limits
         self._seq = seq
-        self.limit = limit
+        self.limit: float | None = limit
         self._ends_at = ends_at
-        self.redirect: Callable[[], None] | None = None
+        self.redirect: Callable[..., None] | None = None
         self._in_main = threading.current_thread() is threading.main_thread()
         self._thread = threading.get_ident()
         # Not for the main thread: a signal handler, which interrupts it anywhere, cannot wait for it.
@@ -100,7 +112,7 @@ class SoftLimits:
 
     def __init__(self) -> None:
         self.watches: dict[int, Watch] = {}
-        self.by_thread: dict[int, Watch] = {}
+        self.by_thread: dict[int, Interruptible] = {}
 
     def install(self) -> None:
         """Take over SIGUSR1; only in the main thread of a child."""
@@ -140,7 +152,7 @@ def _inject(thread: int, exception: Any) -> None:
     )
 
 
-def _exception_class(limit: float) -> type[SoftTimeLimitExceeded]:
+def _exception_class(limit: float | None) -> type[SoftTimeLimitExceeded]:
     """A class whose instances know the limit: only a class can be injected."""
 
     def initialize(self: SoftTimeLimitExceeded, *args: Any) -> None:

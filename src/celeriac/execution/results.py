@@ -71,6 +71,7 @@ class ResultBuffer:
         self._lock = threading.Lock()
         self._armed = threading.Event()
         self._thread: threading.Thread | None = None
+        self._closed = False
 
     def record(self, backend: ResultBackend, record: ResultRecord) -> None:
         """Queue one record for storing."""
@@ -121,6 +122,14 @@ class ResultBuffer:
             if outcomes:
                 self._send(outcomes)
 
+    def close(self) -> None:
+        """Flush, and end the side thread; nothing may be queued from now on."""
+        self.flush()
+        self._closed = True
+        self._armed.set()
+        if self._thread is not None:
+            self._thread.join()
+
     def _arm(self) -> None:
         """Start the clock of the oldest record."""
         if self._thread is None:
@@ -130,9 +139,9 @@ class ResultBuffer:
 
     def _flush_late(self) -> None:
         """Side thread: flush what the main thread did not get to within `MAX_DELAY`."""
-        while True:
+        while not self._closed:
             self._armed.wait()
-            if not self._apart:
+            if not self._apart and not self._closed:
                 time.sleep(MAX_DELAY)
             if self._armed.is_set():
                 self.flush()

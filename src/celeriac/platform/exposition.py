@@ -5,6 +5,7 @@ Imported only where metrics are served: prometheus_client is an extra.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +14,10 @@ from prometheus_client.exposition import choose_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import TypeAlias
+
+    #: Name, help and value, or values by queue.
+    Gauge: TypeAlias = tuple[str, str, float | Mapping[str, float]]
 
 __all__ = ["PREFIX", "Exposition"]
 
@@ -24,13 +29,14 @@ class Exposition:
     """Metrics of one process.
 
     Args:
-        gauges: Gives name, help and value of each; a name that ends in ``_total`` is a counter.
+        gauges: Gives name, help and value of each; a name that ends in ``_total`` is a counter.  A mapping has a value
+            for each queue.
 
     Attributes:
         registry: Where further metrics are registered.
     """
 
-    def __init__(self, gauges: Callable[[], Iterable[tuple[str, str, float]]]) -> None:
+    def __init__(self, gauges: Callable[[], Iterable[Gauge]]) -> None:
         self.registry = CollectorRegistry()
         self.registry.register(_Measured(gauges))
 
@@ -43,10 +49,16 @@ class Exposition:
 class _Measured:
     """A collector in prometheus_client's sense."""
 
-    def __init__(self, gauges: Callable[[], Iterable[tuple[str, str, float]]]) -> None:
+    def __init__(self, gauges: Callable[[], Iterable[Gauge]]) -> None:
         self._gauges = gauges
 
     def collect(self) -> Iterable[GaugeMetricFamily | CounterMetricFamily]:
         for name, text, value in self._gauges():
+            if isinstance(value, Mapping):
+                by_queue = GaugeMetricFamily(f"{PREFIX}_{name}", text, labels=("queue",))
+                for queue, each in value.items():
+                    by_queue.add_metric((queue,), each)
+                yield by_queue
+                continue
             family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
             yield family(f"{PREFIX}_{name}", text, value=value)

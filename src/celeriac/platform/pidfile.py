@@ -6,13 +6,13 @@ import errno
 import logging
 import os
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from celeriac.exceptions import CeleryError, ImproperlyConfigured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 logger = logging.getLogger("celeriac.platform")
 
@@ -50,6 +50,8 @@ def pidfile(path: str | None) -> Iterator[None]:
     if path is None:
         yield
         return
+    from pathlib import Path
+
     file = Path(path)
     acquire(file)
     owner = os.getpid()

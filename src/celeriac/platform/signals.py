@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def install(loop: asyncio.AbstractEventLoop, on_signal: Callable[[int], None]) -> dict[int, Any]:
-    """Send TERM, INT and QUIT to ``on_signal`` on the loop; USR1 prints the stack of every thread.
+    """Send TERM, INT, QUIT and HUP to ``on_signal`` on the loop; USR1 prints the stack of every thread.
 
     Call in the main thread.  ``REMAP_SIGTERM=SIGQUIT`` in the environment makes TERM act as QUIT.
 
@@ -32,7 +32,8 @@ def install(loop: asyncio.AbstractEventLoop, on_signal: Callable[[int], None]) -
             return
 
     before: dict[int, Any] = {
-        number: signal.signal(number, forward) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+        number: signal.signal(number, forward)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
     }
     faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
     return before

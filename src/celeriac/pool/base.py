@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from celeriac.utils.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from celeriac.broker.base import RelayAddress
     from celeriac.execution.job import Job
+    from celeriac.execution.relaying import Relayed
 
 
 @dataclass(eq=False)
@@ -76,6 +78,27 @@ class PoolListener(Protocol):
 
     def on_pool_failed(self, reason: str) -> None:
         """The pool cannot go on."""
+        ...
+
+
+class RelayListener(Protocol):
+    """What such a pool tells of relayed messages; always called on the coordinator's loop."""
+
+    def on_relayed(self, relayed: Relayed) -> None:
+        """A child has published a message that is held for this worker."""
+        ...
+
+    def on_relay_broken(self, pid: int) -> None:
+        """The child with this process id died: it may have relayed a message and not told of it."""
+        ...
+
+
+@runtime_checkable
+class Relaying(Protocol):
+    """A pool whose children relay messages to the session of their worker."""
+
+    def relay_to(self, address: RelayAddress | None, listener: RelayListener) -> None:
+        """Tell the children where the worker takes messages, before their next job; None: nowhere."""
         ...
 
 

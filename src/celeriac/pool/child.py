@@ -6,6 +6,7 @@ connections of the child's own.  How jobs run is the runner's business.
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import signal
@@ -14,11 +15,13 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from celeriac import signals
+from celeriac.execution import relaying
+from celeriac.execution.job import SUCCEEDED
 from celeriac.execution.limits import soft_limits
 from celeriac.log import redirect_stdouts
 from celeriac.pool.frames import FrameSocket
 from celeriac.pool.inbox import Inbox
-from celeriac.pool.runners.base import EVENTS, OUTCOMES, READY, Desk
+from celeriac.pool.runners.base import EVENTS, GREENLETS, OUTCOMES, READY, RELAYED, Desk
 
 # Most pools' own, and loaded before the fork: importing it in each child would cost each 0.7 MB of its own.
 from celeriac.pool.runners.serial import SerialRunner
@@ -48,10 +51,11 @@ class Child:
         hostname: Node name of the worker.
         sock: Socket to the coordinator.
         permits: Reading end of the pipe of permits.
-        runner: How jobs run: ``serial``, ``threads``, ``coroutines``.
+        runner: How jobs run: ``serial``, ``threads``, ``coroutines``, ``gevent``, ``eventlet``.
         capacity: How many jobs it runs at once.
         report_memory: Send the resident size along with outcomes.
         redirect_level: Log what tasks print, at this level; None leaves stdout and stderr alone.
+        spawned: It was not forked.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class Child:
         capacity: int = 1,
         report_memory: bool = False,
         redirect_level: str | int | None = None,
+        spawned: bool = False,
     ) -> None:
         self._app = app
         self._index = index
@@ -77,11 +82,15 @@ class Child:
         self._capacity = capacity
         self._report_memory = report_memory
         self._redirect_level = redirect_level
+        self._spawned = spawned
         self._send_lock = threading.Lock()
+        self._relay: relaying.Relay | None = None
 
     def run(self) -> int:
         """Work until told to stop; returns the exit status."""
-        set_process_name(f"ForkPoolWorker-{self._index}", self._hostname)
+        title = process_title(self._runner, self._index, spawned=self._spawned)
+        # Tasks in threads or coroutines have the worker's one process, as far as users and Celery are concerned.
+        set_process_name(title, self._hostname, in_logs=title if self._runner == "serial" else "MainProcess")
         soft_limits.install()
         if self._redirect_level is not None:
             redirect_stdouts(self._redirect_level)
@@ -113,12 +122,23 @@ class Child:
             from celeriac.pool.runners.threads import ThreadRunner
 
             return ThreadRunner(desk, self._capacity)
+        if self._runner in GREENLETS:
+            from celeriac.pool.runners.greenlets import GreenletRunner, open_library
+
+            return GreenletRunner(desk, self._capacity, open_library(self._runner))
+        tell = functools.partial(self.send, RELAYED)
+        self._relay = relaying.Relay(lambda: self._inbox.address, self._inbox.is_empty, tell)
+        relaying.use(self._app, self._relay)
         return SerialRunner(desk, self._capacity)
 
     def report(self, outcomes: list[Outcome]) -> None:
         """Send outcomes to the coordinator."""
         rss = rss_kib() if self._report_memory else 0
         self.send(OUTCOMES, ([(o.seq, o.kind, o.runtime, o.detail) for o in outcomes], rss))
+        if self._relay is not None and (tags := self._inbox.tags):
+            for outcome in outcomes:
+                if (tag := tags.pop(outcome.seq, None)) is not None and outcome.kind == SUCCEEDED:
+                    self._relay.end(tag)
 
     def report_events(self, events: list[ReportedEvent]) -> None:
         """Send events about tasks to the coordinator."""
@@ -130,10 +150,21 @@ class Child:
             self._frames.send((kind, value))
 
 
+def process_title(runner: str, index: int, *, spawned: bool = False) -> str:
+    """What a child is called, in ``ps`` and where its end is logged.
+
+    >>> process_title("serial", 1), process_title("threads", 1)
+    ('ForkPoolWorker-1', 'Threads-1')
+    """
+    if runner != "serial":
+        return f"{runner.capitalize()}-{index}"
+    return f"SpawnPoolWorker-{index}" if spawned else f"ForkPoolWorker-{index}"
+
+
 def child_main(
     app: AppLike, index: int, hostname: str, sock: socket.socket, permits: int, options: dict[str, Any]
 ) -> int:
-    """Entry point of a forked child; returns its exit status."""
+    """Entry point of a child; returns its exit status."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

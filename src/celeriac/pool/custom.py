@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.pool.base import Pool
 from celeriac.utils.imports import symbol_by_name
+from celeriac.utils.plugins import find_plugin
 
 if TYPE_CHECKING:
     from celeriac.current import AppLike
@@ -43,8 +44,8 @@ def find_pool(name: str) -> Any:
         path = os.environ.get(VARIABLE, "")
         if not path:
             raise ImproperlyConfigured(f"the pool 'custom' is the class that {VARIABLE} names: set it, or worker_pool")
-    for point in _entry_points(path):
-        return point.load()
+    if (found := find_plugin(path, GROUP)) is not None:
+        return found
     try:
         return symbol_by_name(path)
     except (ImportError, AttributeError, ValueError) as exc:

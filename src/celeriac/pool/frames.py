@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _HEADER: Final = struct.Struct("!IB")
 _MARSHAL: Final = 0
 _PICKLE: Final = 1
-_READ_SIZE: Final = 256 * 1024
+_READ_SIZE: Final = 64 * 1024
 
 
 def encode_frame(value: Any) -> bytes:

@@ -15,11 +15,17 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.execution.job import Job
+from celeriac.utils.polling import make_poll
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from celeriac.broker.base import RelayAddress
     from celeriac.pool.frames import FrameSocket
 
 PERMIT: Final = struct.Struct("!Q")
+#: Kind of the frame that tells where to relay messages to; others that are no jobs are orders about one.
+ADDRESS: Final = "address"
 
 
 class Closed(Exception):
@@ -39,17 +45,23 @@ class Inbox:
 
     Attributes:
         permits: The same; readable when there may be something to take.
+        address: Where the worker takes messages that are relayed to it.
+        tags: Of relayed messages, by the numbers of their jobs, which have begun.
     """
 
     def __init__(self, frames: FrameSocket, permits: int) -> None:
         self._frames = frames
         self.permits = permits
+        self.address: RelayAddress | None = None
+        self.tags: dict[int, bytes] = {}
         self._jobs: deque[Job] = deque()
         self._orders: list[tuple[int, int]] = []
         # What ended the last batch of `take_many`.
         self._closed: Closed | None = None
-        self._poll = select.poll()
+        self._poll = make_poll()
         self._poll.register(permits, select.POLLIN)
+        #: Waits until more frames have been received; replaced where others receive them.
+        self.await_frames: Callable[[], None] = self.receive
 
     def take(self, *, block: bool) -> Job | None:
         """Begin the next job.
@@ -102,13 +114,17 @@ class Inbox:
             taken.append(job)
         return taken
 
+    def is_empty(self) -> bool:
+        """There is nothing to take at once, neither a job nor the order to leave."""
+        return not self._poll.poll(0)
+
     def fileno(self) -> int:
         """The socket: readable when `receive` does not block."""
         return self._frames.sock.fileno()
 
     def has_frames(self) -> bool:
         """Whether `receive` would not block: whoever took a job may have taken its frame meanwhile."""
-        poll = select.poll()
+        poll = make_poll()
         poll.register(self.fileno(), select.POLLIN)
         return bool(poll.poll(0))
 
@@ -133,6 +149,8 @@ class Inbox:
         """A list is of jobs, a tuple an order."""
         if isinstance(value, list):
             self._jobs.extend(Job(*fields) for fields in value)
+        elif value[0] == ADDRESS:
+            self.address = value[1]
         else:
             self._orders.append(value)
 
@@ -143,5 +161,7 @@ class Inbox:
             while jobs:
                 job = jobs.popleft()
                 if job.seq == seq:
+                    if job.tag is not None:
+                        self.tags[seq] = job.tag
                     return job
-            self.receive()
+            self.await_frames()

@@ -90,6 +90,9 @@ class LocalPool:
             if job is not None:
                 self._post(self._on_ended, job.seq, describe_exit(exc))
             raise
+        else:
+            # Who is told to leave the process does not wait for a store that may be down.
+            results.close()
         finally:
             self._gone.set()
             signals.worker_process_shutdown.send(sender=self._hostname, pid=os.getpid(), exitcode=0)

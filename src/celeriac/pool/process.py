@@ -1,6 +1,6 @@
 """ProcessPool: child processes as the coordinator sees them.  Runs on the coordinator's loop.
 
-It never forks by itself: the spawner does, on request.
+It starts none by itself: the spawner does, on request.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from celeriac.pool.base import Slot
-from celeriac.pool.child import EXIT_INIT_FAILED
+from celeriac.pool.child import EXIT_INIT_FAILED, process_title
 from celeriac.pool.frames import FrameParser, encode_frame
-from celeriac.pool.inbox import PERMIT
-from celeriac.pool.runners.base import BEGUN, CANCEL, EVENTS, EXCEED, OUTCOMES, READY
+from celeriac.pool.inbox import ADDRESS, PERMIT
+from celeriac.pool.runners.base import BEGUN, CANCEL, EVENTS, EXCEED, GREENLETS, OUTCOMES, READY, RELAYED
 from celeriac.pool.spawner import EXITED, FAILED, REPORT, REQUEST, SPAWNED
 from celeriac.utils.dataclass import dataclass, field
 from celeriac.utils.process import is_stopped
@@ -28,13 +28,14 @@ from celeriac.utils.process import is_stopped
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from celeriac.broker.base import RelayAddress
     from celeriac.execution.job import Job
-    from celeriac.pool.base import PoolListener
+    from celeriac.pool.base import PoolListener, RelayListener
 
 logger = logging.getLogger(__name__)
 
-_READ_SIZE = 256 * 1024
-#: Seconds between two looks at children that have jobs; one that is stopped at two of them is killed.
+_READ_SIZE = 64 * 1024
+#: Seconds between two looks at children that have jobs, start or leave; one that is stopped at two of them is killed.
 _STOP_CHECK = 0.25
 #: Permits in one write to the pipe: PIPE_BUF, which POSIX says is written all or not at all.
 _PERMITS = select.PIPE_BUF // PERMIT.size
@@ -59,6 +60,8 @@ class ChildSlot(Slot):
         successor: The slot that takes its place.
         replaces: The slot whose place it takes, as soon as it is ready itself.
         seen_stopped: Its process was stopped (SIGSTOP) when last looked at.
+        patience: Runs while it is waited for.
+        address: Where it relays messages to.
     """
 
     sock: socket.socket | None = None
@@ -72,20 +75,24 @@ class ChildSlot(Slot):
     successor: ChildSlot | None = None
     replaces: ChildSlot | None = None
     seen_stopped: bool = False
+    patience: asyncio.TimerHandle | None = None
+    address: RelayAddress | None = None
 
 
 class ProcessPool:
-    """Children forked by a spawner.
+    """Children started by a spawner.
 
     Args:
         name: Name shown to users (``prefork``, ``threads``).
         size: Number of children.
-        runner: How a child runs its jobs: ``serial``, ``threads``, ``coroutines``.
+        runner: How a child runs its jobs: ``serial``, ``threads``, ``coroutines``, ``gevent``, ``eventlet``.
         capacity: Jobs each child runs at once.
         spawner_pid: The spawner.
         control: Socket to the spawner.
         max_jobs: Jobs after which a child is replaced; None is never.
         max_memory: Resident KiB after which a child is replaced; None is never.
+        spawned: They are not forked.
+        start_timeout: Seconds after which a child that is not ready is killed; 0 is never.
     """
 
     def __init__(
@@ -99,23 +106,30 @@ class ProcessPool:
         control: socket.socket,
         max_jobs: int | None = None,
         max_memory: int | None = None,
+        spawned: bool = False,
+        start_timeout: float = 0.0,
     ) -> None:
         self.name = name
         self._capacity = capacity
+        self._runner = runner
         self._shared = runner != "serial"
         self._by_index = {index: ChildSlot(index, capacity=capacity) for index in range(1, size + 1)}
         self._slots = list(self._by_index.values())
         # A child that can end one of its jobs and keep the others.
-        self._steers = runner == "coroutines"
+        self._steers = runner in ("coroutines", *GREENLETS)
         self._spawner_pid = spawner_pid
         self._control = control
         self._reports = bytearray()
         self._max_jobs = max_jobs
         self._max_memory = max_memory
+        self._address: RelayAddress | None = None
+        self._spawned = spawned
+        self._start_timeout = start_timeout
         self._stopping = False
         # The spawner is gone.
         self._orphaned = False
         self._listener: PoolListener
+        self._relay_listener: RelayListener
         self._loop: asyncio.AbstractEventLoop
         self._all_gone = asyncio.Event()
         self._stop_timer: asyncio.TimerHandle | None = None
@@ -161,8 +175,20 @@ class ProcessPool:
         slot.parser, slot.outgoing, slot.withheld = FrameParser(), bytearray(), deque()
         slot.pid, slot.pidfd, slot.kill_reason = 0, -1, None
         slot.ready = slot.retiring = False
-        slot.started_jobs = 0
+        slot.started_jobs, slot.address = 0, None
         self._loop.add_reader(ours, self._read_child, slot)
+        if self._start_timeout:
+            slot.patience = self._loop.call_later(self._start_timeout, self._on_late, slot)
+
+    def _on_late(self, slot: ChildSlot) -> None:
+        """A child hangs before it is ready: in an import, or in a receiver of ``worker_process_init``."""
+        why = f"not ready within worker_proc_alive_timeout={self._start_timeout:g} s, and killed for that"
+        self.interrupt(slot, signal.SIGKILL, why)
+
+    def _stop_waiting(self, slot: ChildSlot) -> None:
+        if slot.patience is not None:
+            slot.patience.cancel()
+            slot.patience = None
 
     def _read_reports(self) -> None:
         """Reports of the spawner."""
@@ -205,7 +231,8 @@ class ProcessPool:
 
     def _on_report(self, kind: bytes, slot: ChildSlot, pid: int, status: int) -> None:
         if kind == SPAWNED:
-            slot.pid = pid
+            slot.pid, slot.seen_stopped = pid, False
+            self._watch()
             try:
                 slot.pidfd = os.pidfd_open(pid)
             except (AttributeError, OSError):
@@ -213,7 +240,7 @@ class ProcessPool:
         elif kind == EXITED:
             self._on_exit(slot, pid, status)
         elif kind == FAILED:
-            logger.error("Cannot fork child %d: %s", slot.index, os.strerror(status))
+            logger.error("Cannot start child %d: %s", slot.index, os.strerror(status))
             self._release(slot)
             self._loop.call_later(_RESTART_DELAY, self._spawn, slot)
 
@@ -227,13 +254,16 @@ class ProcessPool:
         begun = [seq for seq in slot.assigned if seq not in set(unbegun)]
         # Jobs begin in order, but among several at once nobody knows which of them have ended.
         running, finished = (begun[-1:], begun[:-1]) if slot.capacity == 1 else (begun, [])
+        if slot.address is not None and status != 0:
+            self._relay_listener.on_relay_broken(pid)
         leaves = slot.retiring or slot.successor is not None
         self._release(slot)
         if begun or unbegun:
             self._listener.on_slot_lost(slot, running, finished, unbegun, reason)
             slot.assigned.clear()
         if not (self._stopping or (leaves and status == 0)):
-            logger.error("Process 'ForkPoolWorker-%d' pid:%d exited with %r", slot.index, pid, reason)
+            title = process_title(self._runner, slot.index, spawned=self._spawned)
+            logger.error("Process %r pid:%d exited with %r", title, pid, reason)
         if self._stopping or self._orphaned:
             if not any(other.sock for other in self._slots):
                 self._all_gone.set()
@@ -246,6 +276,7 @@ class ProcessPool:
 
     def _release(self, slot: ChildSlot) -> None:
         """Close what belonged to a process that is gone."""
+        self._stop_waiting(slot)
         if slot.sock is not None:
             self._loop.remove_reader(slot.sock)
             self._loop.remove_writer(slot.sock)
@@ -315,15 +346,25 @@ class ProcessPool:
             self._retire(slot.replaces)
         self._listener.on_slot_removed(slot)
 
+    def _watch(self) -> None:
+        """Look for stopped children from now on, for as long as there are some that it matters for."""
+        if self._stop_timer is None and not self._stopping:
+            self._stop_timer = self._loop.call_later(_STOP_CHECK, self._look_for_stopped)
+
     def _look_for_stopped(self) -> None:
-        """Kill children that were stopped with jobs: they would keep them, and their slot, until somebody notices."""
-        busy = [slot for slot in self._slots if slot.assigned and slot.pid]
-        for slot in busy:
+        """Kill children that were stopped with jobs, or while they start or leave.
+
+        They would keep those, and their slot, until somebody notices.
+        """
+        watched = [slot for slot in self._slots if slot.pid and (slot.assigned or not slot.ready)]
+        for slot in watched:
             stopped = is_stopped(slot.pid)
             if stopped and slot.seen_stopped:
                 self.interrupt(slot, signal.SIGKILL, "stopped by a signal, and killed for that")
             slot.seen_stopped = stopped
-        self._stop_timer = self._loop.call_later(_STOP_CHECK, self._look_for_stopped) if busy else None
+        self._stop_timer = None
+        if watched:
+            self._watch()
 
     # -- jobs ---------------------------------------------------------------------------------------------------
 
@@ -337,14 +378,21 @@ class ProcessPool:
         for job in jobs:
             assigned[job.seq] = job
         slot.started_jobs += len(jobs)
-        self._write(child, encode_frame([job.pack() for job in jobs]))
+        frame = encode_frame([job.pack() for job in jobs])
+        if child.address is not self._address:
+            child.address = self._address
+            frame = encode_frame((ADDRESS, self._address)) + frame
+        self._write(child, frame)
         self._permit(child, [job.seq for job in jobs])
         if self._max_jobs and slot.started_jobs >= self._max_jobs:
             if child.successor is None:
                 child.successor = self._add()
             self._retire(child)
-        if self._stop_timer is None:
-            self._stop_timer = self._loop.call_later(_STOP_CHECK, self._look_for_stopped)
+        self._watch()
+
+    def relay_to(self, address: RelayAddress | None, listener: RelayListener) -> None:
+        if not self._shared:
+            self._address, self._relay_listener = address, listener
 
     def room(self, slot: Slot) -> int | None:
         """Jobs the present process of a slot may still be given; None is any number."""
@@ -474,9 +522,12 @@ class ProcessPool:
             self._on_outcomes(slot, *value)
         elif kind == EVENTS:
             self._listener.on_events(value)
+        elif kind == RELAYED:
+            self._relay_listener.on_relayed(value)
         elif kind == BEGUN:
             self._listener.on_begun(slot, *value)
         elif kind == READY:
+            self._stop_waiting(slot)
             slot.ready = not slot.retiring
             slot.pid = value
             if slot.replaces is not None:

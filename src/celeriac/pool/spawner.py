@@ -16,6 +16,7 @@ import struct
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac import signals
 from celeriac.pool.child import child_main
 from celeriac.utils.process import die_with_parent, release_free_memory, set_process_name
 
@@ -31,17 +32,31 @@ EXITED: Final = b"X"
 FAILED: Final = b"F"
 
 
+class NewProcess:
+    """A child that is about to be forked, as ``worker_before_create_process`` tells of it.
+
+    Args:
+        index: Number of its slot.
+        hostname: Node name of the worker.
+    """
+
+    def __init__(self, index: int, hostname: str) -> None:
+        self.index = index
+        self.hostname = hostname
+        self.name = f"ForkPoolWorker-{index}"
+
+
 class Spawner:
     """The program of the spawner process.
 
     Args:
-        app: The finalized application.
+        app: The finalized application; None where children make their own.
         hostname: Node name of the worker.
         control: Socket to the coordinator.
         options: Options of each child.
     """
 
-    def __init__(self, app: AppLike, hostname: str, control: socket.socket, options: dict[str, Any]) -> None:
+    def __init__(self, app: Any, hostname: str, control: socket.socket, options: dict[str, Any]) -> None:
         self._app = app
         self._hostname = hostname
         self._control = control
@@ -72,7 +87,7 @@ class Spawner:
             self._kill_all()
 
     def _serve(self) -> bool:
-        """Fork one child; False when the coordinator is gone."""
+        """Start one child; False when the coordinator is gone."""
         try:
             data, fds, _, _ = socket.recv_fds(self._control, REQUEST.size, 2)
         except OSError:
@@ -80,18 +95,31 @@ class Spawner:
         if len(data) < REQUEST.size:
             return False
         index, capacity = REQUEST.unpack(data)
+        if signals.worker_before_create_process.receivers:
+            signals.worker_before_create_process.send(sender=NewProcess(index, self._hostname))
         try:
-            pid = os.fork()
+            pid = self.start_child(index, capacity, fds)
         except OSError as exc:
             self._report(FAILED, index, 0, exc.errno or 0)
         else:
-            if pid == 0:
-                self._become_child(index, capacity, fds)
             self._children[pid] = index
             self._report(SPAWNED, index, pid, 0)
         for fd in fds:
             os.close(fd)
         return True
+
+    def start_child(self, index: int, capacity: int, fds: list[int]) -> int:
+        """Start one child, and give its pid.
+
+        Args:
+            index: Its number.
+            capacity: Jobs that it runs at once.
+            fds: Its socket and its pipe of permits.
+        """
+        pid = os.fork()
+        if pid == 0:
+            self._become_child(index, capacity, fds)
+        return pid
 
     def _become_child(self, index: int, capacity: int, fds: list[int]) -> None:
         status = 1

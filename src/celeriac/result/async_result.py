@@ -14,7 +14,7 @@ from celeriac.result.base import ResultBase
 from celeriac.result.joining import assert_will_not_block
 from celeriac.result.notice import Notice, notice
 from celeriac.result.stored import result_from_tuple
-from celeriac.result.waiting import as_meta, exception_of, load_pages, wait_for
+from celeriac.result.waiting import as_meta, check_timeout, exception_of, load_pages, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -233,10 +233,12 @@ class AsyncResult(ResultBase, Generic[R]):
             PROPAGATE_STATES: States whose exception is raised.
 
         Raises:
+            TypeError: ``timeout`` is no number.
             TimeoutError: It is not ready after ``timeout`` seconds.
             RuntimeError: Called inside a task.
             Exception: The task's own exception.
         """
+        check_timeout(timeout)
         if self.ignored:
             return cast("R", None)
         if disable_sync_subtasks:
@@ -272,10 +274,12 @@ class AsyncResult(ResultBase, Generic[R]):
             disable_sync_subtasks: Refuse to wait inside a task.
 
         Raises:
+            TypeError: ``timeout`` is no number.
             TimeoutError: It is not ready after ``timeout`` seconds.
             RuntimeError: Called inside a task.
             Exception: The task's own exception.
         """
+        check_timeout(timeout)
         if self.ignored:
             return cast("R", None)
         if disable_sync_subtasks:

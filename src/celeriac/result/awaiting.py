@@ -26,19 +26,23 @@ class Arrivals:
 
     Args:
         backend: Where the results are.
-        results: By id. Each keeps its record before any coroutine is told.
+        results: By id.
         timeout: Seconds for all together; None waits for ever.
+        keep: Each result keeps its record, before any coroutine is told.
 
     Raises:
         celeriac.exceptions.TimeoutError: Time is up; raised by `next`.
         OperationalError: The store failed; ditto.
     """
 
-    def __init__(self, backend: ResultBackend, results: Mapping[str, Any], timeout: float | None) -> None:
+    def __init__(
+        self, backend: ResultBackend, results: Mapping[str, Any], timeout: float | None, *, keep: bool = True
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._notifier = notifier_of(backend)
         self._pending = dict(results)
         self._timeout = timeout
+        self._keep = keep
         self._deadline = None if timeout is None else self._loop.time() + timeout
         self._records: deque[ResultRecord] = deque()
         self._error: Exception | None = None
@@ -79,7 +83,7 @@ class Arrivals:
     # --- in the notifier's thread
 
     def _take(self, records: Sequence[ResultRecord]) -> None:
-        for record in records:
+        for record in records if self._keep else ():
             result = self._pending.get(record.task_id)
             if result is not None:
                 result.keep(record)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import aclosing, closing
-from typing import TYPE_CHECKING, Any, cast
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from celeriac import states
 from celeriac.current import get_current_app
@@ -12,7 +13,7 @@ from celeriac.exceptions import ImproperlyConfigured, TimeoutError
 from celeriac.result.base import ResultBase
 from celeriac.result.joining import assert_will_not_block
 from celeriac.result.notice import notice
-from celeriac.result.waiting import as_meta, exception_of, load_pages
+from celeriac.result.waiting import as_meta, check_timeout, exception_of, load_pages
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from celeriac.backend.base import ResultBackend, ResultRecord
     from celeriac.current import AppLike
     from celeriac.result.async_result import AsyncResult
+
+
+#: Sets of more results keep what arrives of them no longer than it takes to give its values, if it can be read again.
+KEPT_RECORDS: Final = 1000
 
 
 class ResultSet(ResultBase):
@@ -218,11 +223,12 @@ class ResultSet(ResultBase):
         """
         if disable_sync_subtasks:
             assert_will_not_block()
-        values = _Values(propagate, callback, on_message)
+        values, keeps = _Values(propagate, callback, on_message), self._keeps_records()
         # Closed at once when one failed: what came with it is kept for who asks next.
         with closing(self._arrivals(timeout, interval, on_interval)) as arrivals:
             for result, record in arrivals:
-                result.keep(record)
+                if keeps:
+                    result.keep(record)
                 values.take(result.id, record)
         return [] if callback is not None else self._in_order(values.by_id)
 
@@ -334,6 +340,11 @@ class ResultSet(ResultBase):
                 on_message(meta)
             yield result.id, meta
 
+    def _keeps_records(self) -> bool:
+        """Whether each result keeps its record: it need not be read again, but takes several hundred bytes."""
+        is_small = next(islice(self._leaves(), KEPT_RECORDS, None), None) is None
+        return is_small or not self.backend.capabilities.persistent
+
     def _known(self) -> Iterator[tuple[AsyncResult[Any], ResultRecord]]:
         """Records at hand."""
         for result in self._leaves():
@@ -345,6 +356,7 @@ class ResultSet(ResultBase):
         self, timeout: float | None, interval: float, on_interval: Any
     ) -> Generator[tuple[AsyncResult[Any], ResultRecord]]:
         """Records in order of arrival; those at hand come first."""
+        check_timeout(timeout)
         waiting = self._unknown()
         yield from self._known()
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -360,16 +372,17 @@ class ResultSet(ResultBase):
                 on_interval()
 
     async def _async_arrivals(self, timeout: float | None) -> AsyncGenerator[tuple[AsyncResult[Any], ResultRecord]]:
-        """As `_arrivals`; each result keeps its record."""
+        """As `_arrivals`; the results of a set that is not too large for it keep their records."""
         # See there why so late.
         from celeriac.result.awaiting import Arrivals
 
+        check_timeout(timeout)
         waiting = self._unknown()
         for pair in self._known():
             yield pair
         if not waiting:
             return
-        with Arrivals(self.backend, waiting, timeout) as arrivals:
+        with Arrivals(self.backend, waiting, timeout, keep=self._keeps_records()) as arrivals:
             while waiting:
                 for record in await arrivals.next():
                     yield waiting.pop(record.task_id), record

@@ -22,6 +22,16 @@ def load_pages(backend: ResultBackend, task_ids: Sequence[str]) -> Iterator[tupl
         yield from backend.load_many(task_ids[start : start + PAGE]).items()
 
 
+def check_timeout(timeout: Any) -> None:
+    """Make sure that a timeout is one.
+
+    Raises:
+        TypeError: It is neither a number nor None.
+    """
+    if timeout is not None and not isinstance(timeout, int | float):
+        raise TypeError(f"timeout is {timeout!r}: give a number of seconds, or None to wait for ever")
+
+
 def wait_for(
     backend: ResultBackend, task_id: str, timeout: float | None, interval: float, on_interval: Any
 ) -> ResultRecord:

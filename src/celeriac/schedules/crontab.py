@@ -6,8 +6,8 @@ The next run is found field by field, from the month down; no minute is looked a
 from __future__ import annotations
 
 from bisect import bisect_left
-from calendar import monthrange
-from datetime import datetime, timedelta
+from calendar import isleap
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.schedules.base import BaseSchedule, schedstate
@@ -106,7 +106,7 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
     # --------------------------------------------------------------------------------------- when it runs
 
     def following(self, after: datetime) -> datetime:
-        after, zone = to_utc(after), self.tz
+        after, zone = after if after.tzinfo is UTC else to_utc(after), self.tz
         wall = self._matching(wall_after(after, zone))
         found = instant_of(wall, zone)
         while found <= after:
@@ -117,13 +117,12 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
 
     def _matching(self, wall: datetime) -> datetime:
         """The first matching minute, this one or later."""
-        time = self._time(wall.hour, wall.minute)
-        day = self._day(wall.year, wall.month, wall.day if time is not None else wall.day + 1)
-        if day is not None and (time is None or day.day != wall.day):
-            return day.replace(hour=self._hours[0], minute=self._minutes[0])
-        if day is not None and time is not None:
-            return day.replace(hour=time[0], minute=time[1])
-        return self._next_month(wall).replace(hour=self._hours[0], minute=self._minutes[0])
+        if wall.month in self.month_of_year and wall.day in self.day_of_month:
+            time = self._time(wall.hour, wall.minute) if wall.isoweekday() % 7 in self.day_of_week else None
+            if time is not None:
+                return datetime(wall.year, wall.month, wall.day, *time)
+        day = self._day(wall.year, wall.month, wall.day + 1) or self._next_month(wall)
+        return datetime(day.year, day.month, day.day, self._hours[0], self._minutes[0])
 
     def _time(self, hour: int, minute: int) -> tuple[int, int] | None:
         """The first matching time of a day, not before this one."""
@@ -134,20 +133,21 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
         place = bisect_left(self._hours, hour + 1)
         return (self._hours[place], self._minutes[0]) if place < len(self._hours) else None
 
-    def _day(self, year: int, month: int, first: int) -> datetime | None:
+    def _day(self, year: int, month: int, first: int) -> date | None:
         """The first matching day of a month, not before this one."""
         if month not in self.month_of_year:
             return None
-        weekday, length = monthrange(year, month)
+        length = _LONGEST[month] if month != 2 or isleap(year) else 28
+        # The weekday of the day before the first, where 0 is Sunday.
+        weekday = date(year, month, 1).weekday()
         for day in self._days[bisect_left(self._days, first) :]:
             if day > length:
                 return None
-            # The first of the month has weekday 0 on Mondays; here 0 is Sunday.
             if (weekday + day) % 7 in self.day_of_week:
-                return datetime(year, month, day)
+                return date(year, month, day)
         return None
 
-    def _next_month(self, wall: datetime) -> datetime:
+    def _next_month(self, wall: datetime) -> date:
         """The first matching day of later months."""
         for year in range(wall.year, wall.year + _HORIZON):
             for month in self._months:

@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celeriac.exceptions import ContentDisallowed, DecodeError, ImproperlyConfigured
-from celeriac.serialization.codecs import BUILTIN, Codec, Serializer
+from celeriac.serialization.codecs import BUILTIN, RAW, Codec, Serializer
+from celeriac.utils.plugins import find_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
+#: Entry points of further serializers, by name: objects of the shape of `Serializer`, or kombu's four-part tuples.
+GROUPS = ("celeriac.serializers", "kombu.serializers")
 _RAW_TYPE = "application/data"
+#: What is accepted where nobody says what is: it runs no code of the sender.
+_HARMLESS = frozenset({"application/json", "text/plain", _RAW_TYPE})
 #: Between content type, content encoding and content of what is packed.
 _SEPARATOR = b"\0"
 _BINARY = frozenset({"binary", "ascii-8bit"})
@@ -21,11 +26,18 @@ class SerializerRegistry:
 
     Args:
         serializers: Known from the start.
+
+    Attributes:
+        elsewhere: Called with a name or content type that is unknown; returns a serializer, which is then known, or
+            None.
     """
+
+    elsewhere: Callable[[str], Serializer | None] | None = None
 
     def __init__(self, serializers: Iterable[Serializer] = ()) -> None:
         self._by_name: dict[str, Serializer] = {}
         self._by_type: dict[str, Serializer] = {}
+        self._enabled = _HARMLESS
         for serializer in serializers:
             self.register(serializer)
 
@@ -59,6 +71,10 @@ class SerializerRegistry:
         try:
             return self._by_name.get(name) or self._by_type[name]
         except KeyError:
+            if (found := self._ask_elsewhere(name)) is not None:
+                return found
+            if name == "auth":
+                raise ImproperlyConfigured("the serializer 'auth' signs messages: call app.setup_security()") from None
             raise ImproperlyConfigured(
                 f"unknown serializer {name!r}: known are {', '.join(self.names)}; register others with "
                 "celeriac.serialization.register()"
@@ -66,7 +82,15 @@ class SerializerRegistry:
 
     def by_content_type(self, content_type: str) -> Serializer | None:
         """The serializer that reads a content type, or None."""
-        return self._by_type.get(content_type)
+        return self._by_type.get(content_type) or self._ask_elsewhere(content_type)
+
+    def _ask_elsewhere(self, name: str) -> Serializer | None:
+        found = None if self.elsewhere is None else self.elsewhere(name)
+        if found is None and "/" not in name:
+            found = _of_plugin(name)
+        if found is not None:
+            self.register(found)
+        return found
 
     def accept_set(self, names: Iterable[str]) -> frozenset[str]:
         """Content types of a list of names and content types (``accept_content``).
@@ -79,6 +103,17 @@ class SerializerRegistry:
         return frozenset(
             name if "/" in name and name not in self._by_name else self.by_name(name).content_type for name in names
         )
+
+    def enable_only(self, names: Iterable[str]) -> None:
+        """Say what is accepted by readers that do not say it themselves; at first that is JSON and plain data.
+
+        Args:
+            names: Names and content types.
+
+        Raises:
+            ImproperlyConfigured: A name is unknown.
+        """
+        self._enabled = self.accept_set(names)
 
     def dumps(self, value: Any, name: str) -> tuple[str, str, bytes]:
         """Encode a value.
@@ -96,7 +131,7 @@ class SerializerRegistry:
         """
         serializer = self._by_name.get(name) or self.by_name(name)
         data = serializer.dumps(value)
-        if serializer.content_type == _RAW_TYPE and isinstance(value, str):
+        if serializer is RAW and isinstance(value, str):
             return _RAW_TYPE, "utf-8", data
         return serializer.content_type, serializer.content_encoding, data
 
@@ -105,7 +140,7 @@ class SerializerRegistry:
         data: bytes | str,
         content_type: str | None,
         content_encoding: str | None,
-        accept: Collection[str],
+        accept: Collection[str] | None = None,
     ) -> Any:
         """Decode the data of a peer, if its type is accepted. This is the only way in.
 
@@ -113,17 +148,18 @@ class SerializerRegistry:
             data: As received.
             content_type: As received. Data without one is not decoded but returned as text or bytes.
             content_encoding: As received; tells text from bytes where no serializer decides.
-            accept: Content types that may be decoded; see `accept_set`.
+            accept: Content types that may be decoded; see `accept_set`. None is those of `enable_only`.
 
         Raises:
             ContentDisallowed: The content type is not in `accept`.
             DecodeError: The data is not of its type.
             ImproperlyConfigured: A package the serializer needs is missing.
         """
+        accept = self._enabled if accept is None else accept
         if content_type and content_type not in accept:
             raise ContentDisallowed(self._refusal(content_type, accept))
-        serializer = self._by_type.get(content_type) if content_type else None
-        if serializer is None or serializer.content_type == _RAW_TYPE:
+        serializer = self.by_content_type(content_type) if content_type else None
+        if serializer is None or serializer is RAW:
             return _decode_text(data, content_encoding)
         return serializer.loads(data.encode() if isinstance(data, str) else data)
 
@@ -150,6 +186,16 @@ def _decode_text(data: bytes | str, content_encoding: str | None) -> bytes | str
         return data.decode(encoding)
     except (UnicodeDecodeError, LookupError) as exc:
         raise DecodeError(f"{len(data)} bytes of data are not {content_encoding} text: {exc}") from exc
+
+
+def _of_plugin(name: str) -> Serializer | None:
+    """The serializer of another distribution."""
+    found = find_plugin(name, *GROUPS)
+    if isinstance(found, tuple):
+        # As kombu has them.
+        encoder, decoder, content_type, content_encoding = found
+        return Codec(name, content_type, content_encoding, encoder, decoder)
+    return found  # type: ignore[no-any-return]
 
 
 #: The registry of the process.

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _MISSING: Any = object()
+#: The module of the program, and its name in a process that imports it anew, where it is not to start the program.
+MAIN, MAIN_ANEW = "__main__", "__mp_main__"
 #: Set by spawned ``multiprocessing`` children: the file that is ``__main__`` in the parent.
 MP_MAIN_FILE: str | None = os.environ.get("MP_MAIN_FILE")
 
@@ -132,10 +134,10 @@ def gen_task_name(main: str | None, name: str, module_name: str | None) -> str:
         name: Name of the function.
         module_name: Its module; empty stands for ``__main__``.
     """
-    module_name = module_name or "__main__"
+    module_name = MAIN if not module_name or module_name == MAIN_ANEW else module_name
     module = sys.modules.get(module_name)
     if MP_MAIN_FILE and module is not None and getattr(module, "__file__", None) == MP_MAIN_FILE:
         return f"__main__.{name}"
-    if module_name == "__main__" and main:
+    if module_name == MAIN and main:
         module_name = main
     return f"{module_name}.{name}"

@@ -7,7 +7,6 @@ import logging
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any, Final
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -23,10 +22,24 @@ def die_with_parent(number: int = signal.SIGKILL) -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
 
 
+def _read(path: str) -> bytes:
+    """The beginning of a file of the system's, without `pathlib`, which would be a megabyte in each process."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)
+
+
+def _state(pid: int) -> bytes:
+    """The letter of a process's state, as ``ps`` shows it."""
+    return _read(f"/proc/{pid}/stat").rpartition(b")")[2].split(None, 1)[0]
+
+
 def rss_kib() -> int:
     """Resident size of this process in KiB; 0 where the system does not say."""
     try:
-        return int(Path("/proc/self/statm").read_bytes().split()[1]) * _PAGE_KIB
+        return int(_read("/proc/self/statm").split()[1]) * _PAGE_KIB
     except (OSError, IndexError):
         return 0
 
@@ -50,15 +63,21 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True
     try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        state = _state(pid)
     except (OSError, IndexError):
-        return Path(f"/proc/{pid}").exists() or not Path("/proc/self").exists()
-    return state not in "ZX"
+        return os.access(f"/proc/{pid}", os.F_OK) or not os.access("/proc/self", os.F_OK)
+    return state not in b"ZX"
 
 
-def set_process_name(name: str, hostname: str) -> None:
-    """Name the process for logs, and for ``ps`` where setproctitle is installed."""
-    _name_in_logs(name)
+def set_process_name(name: str, hostname: str, *, in_logs: str | None = None) -> None:
+    """Name the process for logs, and for ``ps`` where setproctitle is installed.
+
+    Args:
+        name: Its name.
+        hostname: Node name of the worker.
+        in_logs: Another name for logs.
+    """
+    _name_in_logs(in_logs or name)
     if os.environ.get("NOSETPS"):
         return
     try:
@@ -88,6 +107,6 @@ def _name_in_logs(name: str) -> None:
 def is_stopped(pid: int) -> bool:
     """A process was stopped by a signal (SIGSTOP, SIGTSTP); never seen where there is no ``/proc``."""
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split(None, 1)[0] == b"T"
+        return _state(pid) == b"T"
     except (OSError, IndexError):
         return False

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
+from celeriac.broker.base import Relaying
 from celeriac.control import revokes
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionLost, SessionRefused
 from celeriac.utils.dataclass import dataclass
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable, Sequence
 
-    from celeriac.broker.base import Broker, BrokerSession
+    from celeriac.broker.base import Broker, BrokerSession, RelayAddress
     from celeriac.broker.topology import Queue
     from celeriac.message import Delivery
     from celeriac.typing import Headers
@@ -34,8 +35,25 @@ MAX_FETCH = 500
 MAX_IN_DOUBT = 1000
 #: Seconds without anything to settle after which the session must put nothing off any longer.
 FLUSH_AFTER = 0.005
+#: Commands about what was relayed to the session.
+_OF_RELAYS = ("adopt", "reclaim")
 #: Seconds between attempts to reconnect: it doubles up to the last, with jitter.
 FIRST_RETRY, LAST_RETRY = 0.1, 2.0
+
+
+@dataclass(frozen=True)
+class RelayTarget:
+    """A session that messages are relayed to.
+
+    Attributes:
+        address: Where it takes them; None: it takes none.
+        session: The session.
+        session_id: Its number.
+    """
+
+    address: RelayAddress | None
+    session: Relaying
+    session_id: int
 
 
 class BrokerListener(Protocol):
@@ -43,9 +61,13 @@ class BrokerListener(Protocol):
 
     def on_connected(self, url: str) -> None: ...
 
+    def on_relay_target(self) -> None: ...
+
     def on_revoked(self, ids: list[str], stamps: list[str]) -> None: ...
 
     def on_deliveries(self, deliveries: list[Delivery]) -> None: ...
+
+    def on_connection_lost(self, session_id: int) -> None: ...
 
     def on_session_lost(self, session_id: int) -> None: ...
 
@@ -89,6 +111,7 @@ class BrokerThread:
     Attributes:
         trouble: Why there is no session; None while there is one.
         losses: Sessions that broke.
+        relays_to: The session that children relay to. It stays when that is lost, as the next one may continue it.
     """
 
     def __init__(
@@ -121,6 +144,7 @@ class BrokerThread:
         self.fetched = 0
         self.trouble: str | None = "not connected yet"
         self.losses = 0
+        self.relays_to: RelayTarget | None = None
         self.finished = 0
 
     # -- called on the loop -----------------------------------------------------------------------------------
@@ -130,13 +154,24 @@ class BrokerThread:
         self._thread.start()
 
     def post(self, verb: str, items: Any) -> None:
-        """Queue a command: ``ack``, ``ack_early``, ``reject``, ``requeue``, ``release``, ``defer``, ``dead_letter``."""
+        """Queue a command.
+
+        Args:
+            verb: ``ack``, ``ack_early``, ``reject``, ``requeue``, ``release``, ``defer``, ``dead_letter``, ``adopt`` or
+                ``reclaim``.
+            items: What it is about.
+        """
         self._commands.append((verb, items))
 
     def post_now(self, verb: str, item: Any) -> None:
         """Queue a command for one delivery and have it acted upon."""
         self._commands.append((verb, [item]))
         self.wake()
+
+    @property
+    def queue_names(self) -> list[str]:
+        """What is consumed."""
+        return [queue.name for queue in self._queues]
 
     def set_queues(self, queues: Sequence[Queue]) -> None:
         """Consume these queues instead; where the broker refuses, those before them go on."""
@@ -264,6 +299,7 @@ class BrokerThread:
         """Use one session until it breaks or the worker stops; returns it when it broke."""
         self._session, self.trouble = session, None
         self._tell(self._listener.on_connected, self._broker.url)
+        self._address(session)
         try:
             self._consume(session)
         except Exception as exc:
@@ -274,12 +310,21 @@ class BrokerThread:
                 "consumer: Connection to broker lost. Trying to re-establish the connection... (%s: %s)",
                 type(exc).__name__, exc,
             )  # fmt: skip
+            if not self._broker.capabilities.resumable:
+                # Others may have been given what this session held.
+                self._tell(self._listener.on_connection_lost, session.session_id)
             return session
         else:
             return None
         finally:
             self._session = None
             session.close()
+
+    def _address(self, session: BrokerSession) -> None:
+        """Tell where messages can be relayed to from now on."""
+        if isinstance(session, Relaying):
+            self.relays_to = RelayTarget(session.relay_address(), session, session.session_id)
+            self._tell(self._listener.on_relay_target)
 
     def _consume(self, session: BrokerSession) -> None:
         beat = time.monotonic() + self._policy.heartbeat
@@ -340,6 +385,7 @@ class BrokerThread:
             session.consume(self._queues)
         else:
             self._queues[:] = wanted
+            self._address(session)
 
     def _settle(self, session: BrokerSession) -> None:
         """Carry out the posted commands, one batch for each verb.
@@ -352,7 +398,8 @@ class BrokerThread:
         commands = self._commands
         if not commands:
             return
-        batches: dict[str, list[Any]] = {}
+        # First, whatever else is done with them.
+        batches: dict[str, list[Any]] = {"adopt": []}
         for _ in range(len(commands)):
             verb, items = commands.popleft()
             batches.setdefault(verb, []).extend(items)
@@ -361,7 +408,9 @@ class BrokerThread:
             for verb in list(batches):
                 items = batches[verb]
                 current = [item for item in items if _delivery_of(item).session_id == ours]
-                if current:
+                if current and verb in _OF_RELAYS and isinstance(session, Relaying):
+                    _carry_out_of_relay(session, verb, current)
+                elif current:
                     self._carry_out(session, verb, current)
                 del batches[verb]
                 if len(current) < len(items):
@@ -418,16 +467,22 @@ class Watchdog:
         self._queues = queues
         self._progressed = True
         self._stalled = 0
+        self._rests = False
 
     def progress(self) -> None:
         """Something was claimed, or nothing was wanted."""
         self._progressed = True
 
     def check(self) -> None:
-        """Raise `SessionLost` when the session is stuck; call at each heartbeat."""
+        """Raise `SessionLost` when the session is stuck; call at each heartbeat.
+
+        After a look at empty queues it skips one: an idle worker asks its broker little.
+        """
         names = [queue.name for queue in self._queues]
-        if self._progressed or not any(self._session.depths(names).values()):
-            self._stalled = 0
+        if self._progressed or self._rests:
+            self._stalled, self._rests = 0, False
+        elif not any(self._session.depths(names).values()):
+            self._stalled, self._rests = 0, True
         else:
             self._stalled += 1
             if self._stalled >= self.PATIENCE:
@@ -441,6 +496,14 @@ def _delivery_of(item: Any) -> Delivery:
     """The delivery a command is about: the item itself, or the first of a pair."""
     delivery: Delivery = item[0] if isinstance(item, tuple) else item
     return delivery
+
+
+def _carry_out_of_relay(session: Relaying, verb: str, items: list[Any]) -> None:
+    if verb == "adopt":
+        session.adopt(items)
+    else:
+        for item in items:
+            session.reclaim(item.prefix)
 
 
 def _call_all(functions: list[Callable[[], None]]) -> None:

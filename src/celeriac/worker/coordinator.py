@@ -24,6 +24,7 @@ from celeriac.worker.intake import Verdict
 from celeriac.worker.leaving import Leaving
 from celeriac.worker.ledger import Ledger
 from celeriac.worker.pace import Estimates, Pace
+from celeriac.worker.relayed import Relays
 from celeriac.worker.revoking import Revoking
 from celeriac.worker.set_aside import SetAside
 from celeriac.worker.shutdown import Stage
@@ -32,10 +33,13 @@ from celeriac.worker.time_limits import TimeLimits
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from celeriac.current import AppLike
+    from celeriac.execution.relaying import Relayed
     from celeriac.message import Delivery
     from celeriac.pool.base import Pool, Slot
     from celeriac.typing import Headers
     from celeriac.worker.autoscale import Autoscaler
+    from celeriac.worker.bootsteps import StepThread
     from celeriac.worker.broker_thread import BrokerThread
     from celeriac.worker.failures import FailureReporter
     from celeriac.worker.intake import Intake
@@ -50,6 +54,9 @@ log = logging.getLogger("celeriac.worker")
 
 #: Seconds the pool gets to end what it runs at a cold shutdown, and the broker thread to settle.
 POOL_TIMEOUT, BROKER_TIMEOUT = 5.0, 10.0
+
+#: Seconds that steps of users get to stop, twice.
+STEPS_TIMEOUT = 10.0
 
 #: Seconds the mailbox gets to say farewell to the broker.
 MAILBOX_TIMEOUT = 2.0
@@ -68,6 +75,7 @@ class CoordinatorOptions:
         soft_shutdown_timeout: Seconds before a cold shutdown ends them.
         soft_shutdown_on_idle: Wait even when nothing runs.
         chord_interval: Seconds between two searches for chords that are complete but were not concluded; 0 is never.
+        cancel_on_connection_loss: End running tasks whose messages will be delivered again.
         make_autoscaler: Makes what resizes the pool, given it and a function that counts the tasks held; None: nothing.
     """
 
@@ -79,6 +87,7 @@ class CoordinatorOptions:
     soft_shutdown_timeout: float = 0.0
     soft_shutdown_on_idle: bool = False
     chord_interval: float = 0.0
+    cancel_on_connection_loss: bool = False
     make_autoscaler: Callable[[Pool, Callable[[], int]], Autoscaler] | None = None
 
 
@@ -96,6 +105,7 @@ class Coordinator:
         on_ready: Called once the broker is connected for the first time.
         make_mailbox: Makes what hears and answers commands, given the worker's parts, and what to call when it hears;
             None is no remote control.
+        steps: Steps that users added; None is none.
 
     Attributes:
         started: The pool has been asked for.
@@ -113,6 +123,7 @@ class Coordinator:
         status: WorkerStatus | None,
         on_ready: Callable[[], None],
         make_mailbox: Callable[[WorkerParts, Callable[[], None]], WorkerMailbox] | None = None,
+        steps: StepThread | None = None,
     ) -> None:
         self._options = options
         self._pool = pool
@@ -137,11 +148,14 @@ class Coordinator:
         self._leaving = Leaving(options.hostname, self._ledger)
         self._connected = False
         self._listening = make_mailbox is None
+        self._steps = steps
+        self._stepped = steps is None
         self._hold_timer: asyncio.TimerHandle | None = None
         self._rebalance_timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
         self._broker: BrokerThread
         self._reporter: FailureReporter
+        self._relays: Relays
         self._aside: SetAside
         self._revoking: Revoking
         self._mailbox: WorkerMailbox | None = None
@@ -152,9 +166,24 @@ class Coordinator:
         self.child_losses = 0
 
     @property
+    def app(self) -> AppLike:
+        """The application."""
+        return self._intake.app
+
+    @property
+    def hostname(self) -> str:
+        """Node name."""
+        return self._options.hostname
+
+    @property
     def stage(self) -> Stage:
         """How far the shutdown is."""
         return self._leaving.stage
+
+    @property
+    def failure(self) -> str | None:
+        """Why the worker could not go on."""
+        return self._leaving.failure
 
     @property
     def held(self) -> int:
@@ -172,6 +201,7 @@ class Coordinator:
         """Work until told to stop; returns the exit status."""
         self._loop = asyncio.get_running_loop()
         self._broker = self._make_broker_thread(self, self._loop)
+        self._relays = Relays(self._broker, self._pool)
         self._reporter = self._make_reporter(self._loop)
         self._aside = SetAside(self, self._intake, self._broker, self._reporter, self.events, self._metrics)
         self._time_limits = TimeLimits(self._pool, self._loop)
@@ -184,10 +214,14 @@ class Coordinator:
         )
         self._adjust_prefetch()
         await self._pool.start(self)
-        self._broker.start()
-        self.events.start(self._loop, lambda: sum(min(len(s.assigned), s.capacity) for s in self._pool.slots))
         if self._options.make_autoscaler is not None:
             self._autoscaler = self._options.make_autoscaler(self._pool, lambda: len(self._ledger) - len(self._holding))
+        if self._steps is not None:
+            leaving = self._leaving
+            await self._steps.start(self._parts(), self._on_stepped, leaving.finish, leaving.fail, leaving.begin())
+        self._broker.start()
+        self.events.start(self._loop, lambda: sum(min(len(s.assigned), s.capacity) for s in self._pool.slots))
+        if self._autoscaler is not None:
             self._autoscaler.start(self._loop)
         self._listen()
         self._reporter.watch_chords(self._options.chord_interval)
@@ -201,18 +235,38 @@ class Coordinator:
     def _listen(self) -> None:
         """Hear commands from now on."""
         if self._make_mailbox is not None:
-            parts = WorkerParts(
-                loop=self._loop, options=self._options, pool=self._pool, ledger=self._ledger,
-                dispatcher=self._dispatcher, holding=self._holding, intake=self._intake, estimates=self._estimates,
-                pace=self._pace, broker=self._broker, revoking=self._revoking, events=self.events,
-                request_stop=self.request_stop, replan=self._replan, autoscaler=self._autoscaler,
-            )  # fmt: skip
-            self._mailbox = self._make_mailbox(parts, self._on_listening)
+            self._mailbox = self._make_mailbox(self._parts(), self._on_listening)
             self._mailbox.start()
+
+    def _parts(self) -> WorkerParts:
+        return WorkerParts(
+            loop=self._loop, options=self._options, pool=self._pool, ledger=self._ledger,
+            dispatcher=self._dispatcher, holding=self._holding, intake=self._intake, estimates=self._estimates,
+            pace=self._pace, broker=self._broker, revoking=self._revoking, events=self.events,
+            request_stop=self.request_stop, replan=self._replan, autoscaler=self._autoscaler,
+        )  # fmt: skip
 
     def request_stop(self, number: int) -> None:
         """Act on an OS signal; called on the loop."""
         self._leaving.request(number)
+
+    @property
+    def is_hung_up(self) -> bool:
+        """It stops, or has stopped, because of a SIGHUP."""
+        return self._leaving.is_hung_up
+
+    def stop_soon(self, code: int | None = None, now: bool = False) -> None:
+        """Finish what runs, and return from `run`; safe from any thread once it is `started`.
+
+        Args:
+            code: Exit status; None leaves it as it is.
+            now: End what runs instead.
+        """
+        try:
+            self._loop.call_soon_threadsafe(self._leaving.finish, code, now)
+        except RuntimeError:
+            # The loop is closed: it has ended by itself.
+            return
 
     async def _shut_down(self) -> None:
         self._broker.quiesce()
@@ -221,6 +275,8 @@ class Coordinator:
         self._dispatcher.paused = True
         self._release_unbegun()
         options = self._options
+        if self._steps is not None:
+            await self._steps.stop(terminate=self.stage > Stage.WARM, timeout=STEPS_TIMEOUT)
         await self._leaving.drain(
             grace=options.grace,
             soft_timeout=options.soft_shutdown_timeout,
@@ -236,6 +292,8 @@ class Coordinator:
                 self._pool.terminate(slot, seq)
         # Only when a process is gone may another worker get what it ran.
         await self._pool.stop(timeout=POOL_TIMEOUT)
+        if self._steps is not None:
+            await self._steps.finish(STEPS_TIMEOUT)
         unsettled = [entry.delivery for entry in self._ledger if entry.late and not entry.orphaned]
         if unsettled:
             log.warning("Restoring %d unacknowledged message(s)", len(unsettled))
@@ -290,10 +348,17 @@ class Coordinator:
         self._listening = True
         self._announce_ready()
 
+    def _on_stepped(self) -> None:
+        self._stepped = True
+        self._announce_ready()
+
     def _announce_ready(self) -> None:
-        """Say once that tasks are consumed and commands heard."""
-        if self._connected and self._listening:
+        """Say once that tasks are consumed, commands heard and steps started."""
+        if self._connected and self._listening and self._stepped:
             self._on_ready()
+
+    def on_relay_target(self) -> None:
+        self._relays.readdress(self)
 
     def on_revoked(self, ids: list[str], stamps: list[str]) -> None:
         """Learn what was revoked while the broker thread was not connected."""
@@ -303,9 +368,26 @@ class Coordinator:
     def on_broker_refused(self, reason: str) -> None:
         self._leaving.fail(reason)
 
+    def on_connection_lost(self, session_id: int) -> None:
+        """End what runs and will be delivered again, if that is wanted; else it may be adopted by that delivery."""
+        if self._options.cancel_on_connection_loss:
+            self._cancel([entry for entry in self._ledger if entry.delivery.session_id == session_id])
+
+    def _cancel(self, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            slot = entry.slot
+            if slot is None or not entry.late or not self._pool.ends_single_jobs or entry.cancelled:
+                continue
+            # The last one that has begun is the one that runs.
+            if slot.capacity > 1 or next(reversed(slot.assigned), None) == entry.seq:
+                log.warning("Terminating %s[%s]: the connection it came by is lost", entry.name, entry.task_id)
+                entry.cancelled = self._pool.terminate(slot, entry.seq)
+
     def on_session_lost(self, session_id: int) -> None:
         """Drop what has not begun: it will be delivered again. What runs may be adopted by its next delivery."""
         lost = self._ledger.orphan(session_id)
+        if self._options.cancel_on_connection_loss:
+            self._cancel(lost)
         if not self._dispatcher.paused:
             self._dispatcher.put_back(self._dispatcher.recall_all())
         unbegun = {id(entry) for entry in (*self._dispatcher.drain_orphans(), *self._holding.drain_orphans())}
@@ -479,6 +561,19 @@ class Coordinator:
             self._broker.wake_soon()
         self._arm_rebalance()
         self._leaving.note_drained()
+
+    def on_relayed(self, relayed: Relayed) -> None:
+        """A child has published what comes next, as held by us."""
+        delivery = self._relays.take(relayed)
+        if delivery is not None and len(self._dispatcher):
+            # It would wait for what was here before; another worker may be free.
+            self._broker.post_now("release", delivery)
+            self._broker.finished += 1
+        elif delivery is not None:
+            self.on_deliveries([delivery])
+
+    def on_relay_broken(self, pid: int) -> None:
+        self._relays.break_off(pid)
 
     def on_slot_lost(
         self, slot: Slot, running: Sequence[int], finished: Sequence[int], unbegun: Sequence[int], reason: str

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from celeriac import signals
 from celeriac.exceptions import DecodeError, TimeLimitExceeded, WorkerLostError
 from celeriac.execution.chords import ONCE
-from celeriac.execution.job import KIND_NAMES, LOST, REFUSED, TIMED_OUT
+from celeriac.execution.job import KIND_NAMES, LOST, REFUSED, RETRIED, TIMED_OUT
 from celeriac.worker.set_aside import MAX_REASON
 from celeriac.worker.settlement import Action, decide, is_final
 
@@ -102,7 +102,9 @@ class Endings:
 
     def end_running(self, entry: Entry, why: str) -> None:
         """A task was ended while it ran: by command, at its limit, or with its process."""
-        if entry.terminated is not None:
+        if entry.cancelled:
+            self._cancel(entry)
+        elif entry.terminated is not None:
             self._time_limits.cancel(entry.seq)
             self._ledger.remove(entry)
             self.withdraw(entry)
@@ -110,6 +112,15 @@ class Endings:
             self._lose(entry, TIMED_OUT, TimeLimitExceeded(entry.job.hard_limit))
         else:
             self._lose(entry, LOST, WorkerLostError(why))
+
+    def _cancel(self, entry: Entry) -> None:
+        """A task was ended because its connection was lost: it runs where its message is delivered next."""
+        self._time_limits.cancel(entry.seq)
+        self._ledger.remove(entry)
+        self._broker.finished += 1
+        if not entry.orphaned:
+            self.give_back_begun([entry.delivery])
+        self._note_drained()
 
     def give_back_begun(self, deliveries: Sequence[Delivery]) -> None:
         """Give back what may have begun, uncharged; but a task that runs once must be known by its redelivery."""
@@ -128,6 +139,12 @@ class Endings:
         elif entry.late:
             self._broker.post_now("ack", entry.delivery)
 
+    def _may_retry(self, entry: Entry) -> bool:
+        """The loss of its process is to be answered by a retry."""
+        plan = entry.plan
+        retries = entry.job.headers.get("retries") or 0
+        return plan.retry_on_worker_lost and (plan.max_retries is None or retries < plan.max_retries)
+
     def _lose(self, entry: Entry, kind: int, exc: Exception) -> None:
         """A task that was killed: record the failure first where it is final, then settle its message."""
         self._time_limits.cancel(entry.seq)
@@ -137,7 +154,10 @@ class Endings:
             self._metrics.ended(entry, kind, None if entry.began_at is None else time.time() - entry.began_at)
         action = decide(entry.plan, kind, late=entry.late, deliveries=entry.delivery.deliveries)
         detail = f"{type(exc).__name__}: {exc}"
-        if is_final(entry.plan, kind, action):
+        if kind == LOST and self._may_retry(entry):
+            self._events.retried(entry.job.headers, exc)
+            self._reporter.retry(entry.job, exc, functools.partial(self._settle_lost, entry, RETRIED, detail))
+        elif is_final(entry.plan, kind, action):
             logger.error("Task %s[%s] raised unexpected: %r", entry.name, entry.task_id, exc)
             self._events.failed(entry.job.headers, exc)
             self._reporter.fail(entry.job, exc, functools.partial(self._settle_lost, entry, kind, detail))

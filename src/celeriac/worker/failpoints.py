@@ -16,6 +16,7 @@ stored      child      its result is stored
 reported    worker     the child has said so
 acked       worker     the broker has been told
 counted     child      the end of a task in a chord is recorded, and nothing was sent
+relayed     child      what comes next is held for this worker, which was not told
 joined      child      the body of a chord, or its errbacks, are sent, and the store was not told
 ==========  =========  ==========================================================================
 """
@@ -29,7 +30,8 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.execution import chords, execute
+from celeriac.execution import calling, chords
+from celeriac.execution.relaying import Relay
 from celeriac.execution.results import ResultBuffer
 from celeriac.pool.local import LocalPool
 from celeriac.pool.process import ProcessPool
@@ -45,12 +47,13 @@ PLACES: Final[dict[str, tuple[list[tuple[Any, str]], str]]] = {
     "claimed": ([(Coordinator, "on_deliveries")], "before"),
     "leased": ([(Dispatcher, "add")], "before"),
     "submitted": ([(ProcessPool, "submit"), (LocalPool, "submit")], "after"),
-    "started": ([(execute, "call")], "before"),
-    "returned": ([(execute, "call")], "after"),
+    "started": ([(calling, "call_body")], "before"),
+    "returned": ([(calling, "call_body")], "after"),
     "stored": ([(ResultBuffer, "_store")], "after"),
     "reported": ([(Coordinator, "on_outcomes")], "before"),
     "acked": ([(BrokerThread, "_carry_out")], "after"),
     "counted": ([(chords, "_add")], "after"),
+    "relayed": ([(Relay, "_tell_of")], "before"),
     "joined": ([(chords, "conclude_with"), (chords, "fail_body")], "after"),
 }
 

@@ -49,6 +49,10 @@ class FailureReporter:
         """Record the failure of a job, run its handlers and errbacks, then call ``then`` on the loop."""
         self._submit(then, self._executor.fail, job, exc)
 
+    def retry(self, job: Job, exc: BaseException, then: Callable[[], None]) -> None:
+        """Publish the next attempt of a job, run its handlers, then call ``then`` on the loop."""
+        self._submit(then, self._executor.retry, job, exc)
+
     def store(self, message: Message, state: str, exc: BaseException, then: Callable[[], None]) -> None:
         """Store a state for a message that will not run, and for what waits for it; then call ``then`` on the loop."""
         self._submit(then, record_unrun, self._app, message, state, exc)

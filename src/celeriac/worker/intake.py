@@ -84,7 +84,7 @@ class Intake:
         soft_time_limit: float | None = None,
         rate_limits: bool = True,
     ) -> None:
-        self._app = app
+        self.app = self._app = app
         self._tasks = app.tasks
         self._max_hold = MAX_HOLD + delay_resolution
         self._hard, self._soft = time_limit, soft_time_limit
@@ -92,6 +92,10 @@ class Intake:
         self._buckets: dict[str, TokenBucket | None] = {}
         self._seq = count(1)
         self.revoked = RevokedTasks()
+
+    def task(self, name: object) -> Any:
+        """A task by name; None if there is none."""
+        return self._tasks.get(name) if isinstance(name, str) else None
 
     def judge(self, delivery: Delivery) -> Judged:
         """Decide. Never raises for what a message contains."""
@@ -179,6 +183,8 @@ class Intake:
             # One that may have ended a process before begins only after its predecessors are reported.
             bool(soft or hard or delivery.redelivered),
         )
+        if delivery.relayed and plan.acks_late:
+            job.tag = delivery.tag
         return Entry(job.seq, delivery, plan, job, task_id, plan.acks_late)
 
     def _limit(self, entry: Entry, plan: Any) -> Judged:
@@ -188,14 +194,23 @@ class Intake:
 
     def next_turn(self, entry: Entry) -> float | None:
         """Take the next token of an entry's rate limit; returns the monotonic time of it, None if that is now."""
-        plan, now = entry.plan, time.monotonic()
-        bucket = self._buckets.get(plan.name)
-        per_second = rate(plan.rate_limit)
-        if bucket is None or bucket.rate != per_second:
-            bucket = self._buckets[plan.name] = TokenBucket(per_second, now) if per_second else None
+        now = time.monotonic()
+        bucket = self.bucket(entry.plan.name, entry.plan.rate_limit)
         at = bucket.reserve(now) if bucket is not None else now
         entry.rate_limited = at > now
         return at if entry.rate_limited else None
+
+    def bucket(self, name: str, rate_limit: Any) -> TokenBucket | None:
+        """The bucket of a task's rate limit; None is no limit."""
+        bucket = self._buckets.get(name)
+        per_second = rate(rate_limit)
+        if bucket is None or bucket.rate != per_second:
+            bucket = self._buckets[name] = TokenBucket(per_second, time.monotonic()) if per_second else None
+        return bucket
+
+    def reset_rate_limits(self) -> None:
+        """Count anew how often every task begins."""
+        self._buckets.clear()
 
     def reset_rate_limit(self, name: str) -> None:
         """Count anew how often a task begins."""

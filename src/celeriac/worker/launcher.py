@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from celeriac import unbuilt
-from celeriac.exceptions import ImproperlyConfigured
 from celeriac.worker.assembly import Worker, WorkerOptions
 
 if TYPE_CHECKING:
@@ -18,21 +16,22 @@ _NOTHING_TO_TURN_OFF: Final = frozenset({"without_gossip", "without_mingle"})
 _LISTS: Final = frozenset({"queues", "exclude_queues", "include"})
 
 
-def make_worker(app: Celery, options: dict[str, Any]) -> Worker:
+W = TypeVar("W", bound=Worker)
+
+
+def make_worker(app: Celery, options: dict[str, Any], cls: type[W] = Worker) -> W:  # type: ignore[assignment]
     """A worker of an app.
 
     Args:
         app: The application.
         options: Attributes of `WorkerOptions`; lists may be strings with commas.
+        cls: Its class.
 
     Raises:
         TypeError: An option is unknown.
-        ImproperlyConfigured: An option is not built yet.
+        ImproperlyConfigured: An option has an unusable value.
     """
     given = {name: value for name, value in options.items() if name not in _NOTHING_TO_TURN_OFF and value is not None}
-    for name, what in unbuilt.WORKER_OPTIONS.items():
-        if given.pop(name, None):
-            raise ImproperlyConfigured(f"app.Worker({name}={options[name]!r}): not built yet: {what}; leave it out")
     if "pool_cls" in given:
         given["pool"] = given.pop("pool_cls")
     if "events" in given:
@@ -42,8 +41,10 @@ def make_worker(app: Celery, options: dict[str, Any]) -> Worker:
     for name in _LISTS & given.keys():
         if isinstance(given[name], str):
             given[name] = [part.strip() for part in given[name].split(",") if part.strip()]
-    known = sorted(WorkerOptions.__match_args__)
-    unknown = sorted(given.keys() - set(known))
+    user = {str(option.name) for option in app.user_options.get("worker", ())}
+    given["user"] = {name: given.pop(name) for name in user & given.keys()}
+    known = sorted({*WorkerOptions.__match_args__, *user} - {"user"})
+    unknown = sorted(given.keys() - {*known, "user"})
     if unknown:
         raise TypeError(f"app.Worker() got unexpected options {unknown}; known are {known}")
-    return Worker(app, WorkerOptions(**given))
+    return cls(app, WorkerOptions(**given))

@@ -34,16 +34,18 @@ class Leaving:
     Attributes:
         stage: How far it is; read by other threads too.
         exit_code: Exit status of the process.
+        failure: Why the worker cannot go on.
+        is_hung_up: The shutdown began with a SIGHUP, and nothing worse came.
         is_ending: What runs is being ended: what the pool loses now is given back, not accounted as lost.
     """
 
     def __init__(self, hostname: str, ledger: Ledger) -> None:
         self.stage = Stage.RUNNING
         self.exit_code = 0
-        self.is_ending = False
+        self.failure: str | None = None
+        self.is_hung_up = self.is_ending = False
         self._hostname = hostname
         self._ledger = ledger
-        self._fatal = False
         self._last_term = float("-inf")
         self._begun = asyncio.Event()
         self._changed = asyncio.Event()
@@ -59,6 +61,7 @@ class Leaving:
             return
         if self.stage is Stage.RUNNING or stage > Stage.WARM:
             self.exit_code = exit_code(stage, number)
+            self.is_hung_up = number == signal.SIGHUP
         self.stage = stage
         print(ANNOUNCEMENTS[stage], flush=True)  # noqa: T201 - operators expect it on stdout
         if number == signal.SIGINT and stage is Stage.WARM:
@@ -73,10 +76,21 @@ class Leaving:
         )
         self._announce()
 
+    def finish(self, code: int | None = None, now: bool = False) -> None:
+        """Stop when what runs has ended; nobody outside has to be told.
+
+        Args:
+            code: Exit status; None leaves it as it is.
+            now: End what runs.
+        """
+        self.stage = max(self.stage, Stage.COLD if now else Stage.WARM)
+        self.exit_code = self.exit_code if code is None else code
+        self._announce()
+
     def fail(self, reason: str) -> None:
         """Stop because the worker cannot go on."""
-        if not self._fatal:
-            self._fatal = True
+        if self.failure is None:
+            self.failure = reason
             log.critical("Unrecoverable error: %s", reason)
             self.exit_code = 1
             self.stage = max(self.stage, Stage.COLD)
@@ -105,7 +119,7 @@ class Leaving:
         """
         if self.stage is Stage.WARM:
             await self._wait(grace, Stage.WARM)
-        soft = 0.0 if self._fatal else soft_timeout
+        soft = soft_timeout if self.failure is None else 0.0
         if self.stage is Stage.COLD and soft and (len(self._ledger) or soft_on_idle):
             log.warning("Initiating Soft Shutdown, terminating in %s seconds", soft)
             await self._wait(soft, Stage.COLD)

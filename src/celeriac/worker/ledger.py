@@ -39,6 +39,7 @@ class Entry:
         timed_out: Its hard time limit passed and its process was killed for it.
         terminated: It was revoked, and its process was sent this signal for it.
         rate_limited: It is held for a rate limit.
+        cancelled: Its connection was lost, and its process was ended for it.
     """
 
     seq: int
@@ -56,6 +57,17 @@ class Entry:
     timed_out: bool = False
     terminated: int | None = None
     rate_limited: bool = False
+    cancelled: bool = False
+
+    @property
+    def id(self) -> str:
+        """Id of the task, as receivers of ``task_received`` ask for it."""
+        return self.task_id
+
+    @property
+    def delivery_info(self) -> dict[str, Any]:
+        """How its message came."""
+        return self.job.delivery_info
 
     @property
     def name(self) -> str:

@@ -1,23 +1,17 @@
-"""The worker's mailbox: hears commands and answers them.  One thread, with a broker session of its own.
+"""The worker's mailbox: it answers while all slots are busy, nothing is fetched, and the other session reconnects.
 
-So the worker answers while all its slots are busy, while it fetches nothing, and while its other session reconnects.
 Commands are carried out on the coordinator's loop.
 """
 
 from __future__ import annotations
 
 import logging
-import random
-import threading
 import time
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from celeriac.app.connections import make_broker
-from celeriac.control.mailbox import Mailbox
-from celeriac.exceptions import CeleryError, OperationalError, SerializationError, SessionLost
-from celeriac.message import Destination, Publication
+from celeriac.platform.node_mailbox import NO_REPLY, NodeMailbox
 from celeriac.worker.commands.registry import load_builtins
 
 if TYPE_CHECKING:
@@ -25,27 +19,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celeriac.app.base import Celery
-    from celeriac.broker.base import BrokerSession
     from celeriac.control.mailbox import Request
-    from celeriac.message import Message
+
+__all__ = ["NO_REPLY", "WorkerMailbox"]
 
 logger = logging.getLogger("celeriac.worker.control")
 
-#: Leases of this session are so many times as long as others: it holds nothing that anybody waits for, and an idle
-#: worker is to be quiet.
-_LEASES = 4
-#: Messages taken at once.
-_BATCH = 100
-#: Seconds between attempts to connect: it doubles up to the last.
-_FIRST_RETRY, _LAST_RETRY = 0.5, 10.0
 #: Seconds the loop gets to carry out a command: it may wait for its turn on a busy machine.
 _LOOP_TIMEOUT = 60.0
 
-#: What a command returns that is not to be answered.
-NO_REPLY: Final = object()
 
-
-class WorkerMailbox:
+class WorkerMailbox(NodeMailbox):
     """Hears and answers.
 
     Args:
@@ -64,67 +48,12 @@ class WorkerMailbox:
         carry_out: Callable[[Request], Any],
         on_tried: Callable[[], None],
     ) -> None:
-        self._app = app
-        self._hostname = hostname
+        super().__init__(app, hostname, logger)
         self._loop = loop
         self._carry_out = carry_out
         self._on_tried: Callable[[], None] | None = on_tried
-        self._mailbox = Mailbox(app)
-        self._queue = self._mailbox.node_queue(hostname)
-        lease = app.conf.broker_lease * _LEASES
-        self._broker = make_broker(app.conf, app.conf.broker_read_url, app.name, lease=lease)
-        self._heartbeat = lease / 3
-        self._session: BrokerSession | None = None
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="mailbox", daemon=True)
 
-    # -- called on the loop -----------------------------------------------------------------------------------
-
-    def start(self) -> None:
-        """Begin to connect."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Hear no more; `join` waits for the end."""
-        self._stopping.set()
-        session = self._session
-        if session is not None:
-            session.wake()
-
-    def join(self, timeout: float) -> bool:
-        """Wait for the end; False when it did not come in time."""
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
-    # -- the thread ---------------------------------------------------------------------------------------------
-
-    def _run(self) -> None:
-        pause, warned = _FIRST_RETRY, False
-        while not self._stopping.is_set():
-            try:
-                session = self._open()
-            except CeleryError as exc:
-                if not warned:
-                    logger.warning("Remote control does not hear anything yet: %s", exc)
-                    warned = True
-                self._tried()
-                self._stopping.wait(pause * random.uniform(0.7, 1.0))
-                pause = min(pause * 2, _LAST_RETRY)
-                continue
-            pause, warned = _FIRST_RETRY, False
-            self._tried()
-            try:
-                self._serve(session)
-            except OperationalError as exc:
-                logger.info("Remote control lost its connection and opens another one: %s", exc)
-            except Exception:
-                logger.exception("Remote control failed; it begins anew")
-                self._stopping.wait(_FIRST_RETRY)
-            finally:
-                self._session = None
-                session.close()
-
-    def _tried(self) -> None:
+    def tried(self) -> None:
         """Say once that the first attempt to hear is over."""
         if self._on_tried is not None:
             try:
@@ -133,55 +62,10 @@ class WorkerMailbox:
                 self._stopping.set()
             self._on_tried = None
 
-    def _open(self) -> BrokerSession:
-        session = self._broker.connect()
-        try:
-            # What an earlier worker of this name did not hear any more was not said to this one.
-            session.purge(self._queue.name)
-            session.consume([self._queue])
-        except BaseException:
-            session.close()
-            raise
-        self._session = session
-        return session
-
-    def _serve(self, session: BrokerSession) -> None:
-        beat = time.monotonic() + self._heartbeat
-        while not self._stopping.is_set():
-            now = time.monotonic()
-            if now >= beat:
-                session.heartbeat()
-                beat = now + self._heartbeat
-            deliveries = session.fetch(limit=_BATCH, wait=beat - now)
-            # Before they are carried out: a command that ends this process must not come to the next one.
-            session.ack_many(deliveries)
-            session.flush()
-            for delivery in deliveries:
-                self._hear(session, delivery.message)
-
-    def _hear(self, session: BrokerSession, message: Message) -> None:
-        try:
-            request = self._mailbox.read_request(message)
-            meant = request.is_for(self._hostname)
-        except (SerializationError, ValueError) as exc:
-            logger.error("A control message is ignored: %s", exc)
-            return
-        if not meant or request.is_late():
-            return
+    def answer(self, request: Request) -> Any:
+        """Have the loop carry out a command."""
         # The first command imports them: here, where no task waits for it.
         load_builtins()
-        answer = self._ask_loop(request)
-        if answer is NO_REPLY or request.reply_to is None:
-            return
-        try:
-            self._reply(session, request, answer)
-        except SessionLost:
-            raise
-        except OperationalError as exc:
-            # Whoever asked has left, and taken the queue with it.
-            logger.debug("The answer to %s could not be sent: %s", request.method, exc)
-
-    def _ask_loop(self, request: Request) -> Any:
         future: Future[Any] = Future()
         try:
             self._loop.call_soon_threadsafe(lambda: future.set_result(self._carry_out(request)))
@@ -196,11 +80,3 @@ class WorkerMailbox:
             except FutureTimeout:
                 continue
         return NO_REPLY
-
-    def _reply(self, session: BrokerSession, request: Request, answer: Any) -> None:
-        try:
-            message = self._mailbox.reply(request, self._hostname, answer)
-        except SerializationError as exc:
-            message = self._mailbox.reply(request, self._hostname, {"error": repr(exc)})
-        destination = Destination(self._mailbox.reply_exchange.name, request.reply_to or "")
-        session.publish_many([Publication(message, destination)])

@@ -17,7 +17,7 @@ from celeriac.utils.saferepr import saferepr
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from celeriac.events.publisher import EventPublisher
     from celeriac.events.wire import Told
@@ -125,9 +125,11 @@ class EventReporter:
             "loadavg": [round(load, 2) for load in os.getloadavg()] if hasattr(os, "getloadavg") else [0.0, 0.0, 0.0],
             **_SOFTWARE,
         }
-        self._send(type_, fields)
+        self.send(type_, fields)
 
-    def _send(self, type_: str, fields: Mapping[str, Any]) -> None:
+    def send(self, type_: str, fields: Mapping[str, Any]) -> None:
+        """Send an event of any type."""
+        self._start_publishing()
         self._publisher.add(self._clock.forward(), [(type_, time.time(), fields)])
 
     # -- turning events of tasks on and off ----------------------------------------------------------------------
@@ -145,12 +147,12 @@ class EventReporter:
 
     # -- tasks --------------------------------------------------------------------------------------------------
 
-    def received(self, entries: Iterable[Entry]) -> None:
+    def received(self, entries: Sequence[Entry]) -> None:
         """Tasks were taken in; from here on their processes report about them."""
-        if self.task_events:
+        if self.task_events and entries:
             now = time.time()
             told: list[Told] = []
-            for entry in entries:
+            for entry in entries[: self._publisher.room(len(entries))]:
                 if entry.plan.send_events:
                     entry.job.events = True
                     told.append(("task-received", now, (entry.job.headers,)))
@@ -165,15 +167,22 @@ class EventReporter:
         """A task failed without its process: that died, was killed, or there was no such task."""
         if self.task_events:
             text = saferepr(exc, _TEXT_LENGTH)
-            self._send(
+            self.send(
                 "task-failed",
                 {"uuid": headers.get("id"), "exception": text, "traceback": f"{type(exc).__name__}: {exc}"},
             )
 
+    def retried(self, headers: Headers, exc: BaseException) -> None:
+        """A task is tried again because its process died."""
+        if self.task_events:
+            fields = {"uuid": headers.get("id"), "exception": saferepr(exc, _TEXT_LENGTH),
+                      "traceback": f"{type(exc).__name__}: {exc}"}  # fmt: skip
+            self.send("task-retried", fields)
+
     def rejected(self, headers: Headers, *, requeue: bool) -> None:
         """A message was given back, or set aside, by the worker itself."""
         if self.task_events:
-            self._send("task-rejected", {"uuid": headers.get("id"), "requeue": requeue})
+            self.send("task-rejected", {"uuid": headers.get("id"), "requeue": requeue})
 
     def revoked(
         self, headers: Headers, *, terminated: bool = False, signum: int | None = None, expired: bool = False
@@ -188,4 +197,4 @@ class EventReporter:
         """
         if self.task_events:
             fields = {"uuid": headers.get("id"), "terminated": terminated, "signum": signum, "expired": expired}
-            self._send("task-revoked", fields)
+            self.send("task-revoked", fields)

@@ -1,4 +1,4 @@
-"""Runs a worker whose spawner has been forked: pool, coordinator, signals.  Runs in the main thread of the worker.
+"""Runs a worker whose spawner has been started: pool, coordinator, signals.  Runs in the main thread of the worker.
 
 Only `worker.assembly` imports it, after the fork, so that asyncio is loaded in this one process.
 """
@@ -57,7 +57,7 @@ def run(worker: Worker, queues: Sequence[Queue], spawner: tuple[int, socket] | N
     if worker.custom_pool is not None:
         pool = make_pool(worker.custom_pool, worker.app, worker.hostname, worker.concurrency)
         worker.coordinator = _coordinator(worker, pool, queues)
-        return asyncio.run(_run_with_signals(worker.coordinator))
+        return asyncio.run(_run_main(worker.coordinator))
     if spawner is None:
         local = LocalPool(worker.app, worker.hostname)
         worker.coordinator = _coordinator(worker, local, queues)
@@ -67,7 +67,7 @@ def run(worker: Worker, queues: Sequence[Queue], spawner: tuple[int, socket] | N
     # The coordinator makes no cycles while it works, and thousands of short-lived objects a second.
     gc.set_threshold(50_000, 20, 20)
     with _state_kept(worker, worker.coordinator):
-        return asyncio.run(_run_with_signals(worker.coordinator))
+        return asyncio.run(_run_main(worker.coordinator))
 
 
 @contextmanager
@@ -81,6 +81,7 @@ def _state_kept(worker: Worker, coordinator: Coordinator) -> Iterator[None]:
 
     state = StateFile(path, coordinator.revoked, worker.app.clock)
     state.load()
+    worker.statedb = state
     try:
         yield
     finally:
@@ -100,6 +101,8 @@ def _process_pool(worker: Worker, spawner: tuple[int, socket]) -> ProcessPool:
         control=control,
         max_jobs=options.max_tasks_per_child or conf.worker_max_tasks_per_child,
         max_memory=options.max_memory_per_child or conf.worker_max_memory_per_child,
+        spawned=worker.starts_afresh,
+        start_timeout=conf.worker_proc_alive_timeout,
     )
 
 
@@ -110,12 +113,18 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
     multiplier = 1 if conf.worker_disable_prefetch else options.prefetch_multiplier
     explicit = multiplier is not None or conf.value_set_for("worker_prefetch_multiplier")
     on_startup = conf.broker_connection_retry_on_startup
+    on_startup = conf.broker_connection_retry if on_startup is None else on_startup
     policy = ConnectionPolicy(
         retry=conf.broker_connection_retry,
-        retry_on_startup=conf.broker_connection_retry if on_startup is None else on_startup,
+        retry_on_startup=on_startup and worker.waits_for_broker,
         max_retries=conf.broker_connection_max_retries or None,
         heartbeat=conf.broker_lease / 3,
     )
+    if not broker.capabilities.fanout:
+        logger.warning(
+            "The %s broker has no fanout: there is no remote control of this worker, no revoking, and no events",
+            broker.capabilities.name,
+        )
     return Coordinator(
         CoordinatorOptions(
             hostname=worker.hostname,
@@ -126,6 +135,7 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
             soft_shutdown_timeout=conf.worker_soft_shutdown_timeout,
             soft_shutdown_on_idle=conf.worker_enable_soft_shutdown_on_idle,
             chord_interval=conf.broker_sweep_interval,
+            cancel_on_connection_loss=bool(conf.worker_cancel_long_running_tasks_on_connection_loss),
             make_autoscaler=_autoscaler(worker),
         ),
         pool,
@@ -141,7 +151,8 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
         EventReporter(worker.event_options(), EventPublisher(app, worker.hostname), app.clock),
         _status(worker),
         worker.announce_ready,
-        functools.partial(_mailbox, worker) if conf.worker_enable_remote_control else None,
+        functools.partial(_mailbox, worker) if worker.hears_commands else None,
+        worker.step_thread,
     )
 
 
@@ -156,7 +167,7 @@ def _autoscaler(worker: Worker) -> Callable[[Pool, Callable[[], int]], Autoscale
 
 
 def _mailbox(worker: Worker, parts: WorkerParts, on_tried: Callable[[], None]) -> WorkerMailbox:
-    panel = Panel(worker.app, worker.hostname, parts)
+    panel = Panel(worker.app, worker.hostname, parts, worker.step_info)
     return WorkerMailbox(worker.app, worker.hostname, parts.loop, panel.carry_out, on_tried)
 
 
@@ -168,11 +179,13 @@ def _status(worker: Worker) -> WorkerStatus | None:
     # Only a worker with a port loads http.server.
     from celeriac.worker.status import WorkerStatus
 
-    return WorkerStatus(str(address), worker.hostname)
+    return WorkerStatus(str(address), worker.hostname, worker.app.broker_for_read)
 
 
-async def _run_with_signals(coordinator: Coordinator) -> int:
-    """Coordinator in the main thread."""
+async def _run_main(coordinator: Coordinator) -> int:
+    """Coordinator in the thread that started the worker: the main one, unless the worker is a guest in a process."""
+    if threading.current_thread() is not threading.main_thread():
+        return await coordinator.run()
     before = os_signals.install(asyncio.get_running_loop(), coordinator.request_stop)
     try:
         return await coordinator.run()
@@ -193,6 +206,7 @@ def _run_beside(coordinator: Coordinator, pool: LocalPool) -> int:
             outcome.append(1)
         finally:
             pool.close()
+            loop.run_until_complete(loop.shutdown_default_executor())
 
     thread = threading.Thread(target=side, name="coordinator", daemon=True)
     in_main = threading.current_thread() is threading.main_thread()

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from celeriac import signals, states
+from celeriac.current import Context
 from celeriac.exceptions import InvalidTaskError, NotRegistered, TaskRevokedError, WorkerLostError
 from celeriac.worker.intake import Verdict
 
@@ -96,10 +97,11 @@ class SetAside:
         message = delivery.message
         if terminated is None:
             logger.info("Discarding revoked task: %s[%s]", message.headers.get("task"), message.headers.get("id"))
-        signals.task_revoked.send(
-            sender=self._sender, request=delivery, terminated=terminated is not None, signum=terminated,
-            expired=why == "expired",
-        )  # fmt: skip
+        if signals.task_revoked.receivers:
+            signals.task_revoked.send(
+                sender=self._intake.task(message.headers.get("task")), request=_request(delivery),
+                terminated=terminated is not None, signum=terminated, expired=why == "expired",
+            )  # fmt: skip
         self._events.revoked(
             message.headers, terminated=terminated is not None, signum=terminated, expired=why == "expired"
         )
@@ -116,3 +118,21 @@ class SetAside:
             self._reporter.store(delivery.message, states.FAILURE, exc, then)
         else:
             self._reporter.fail(entry.job, exc, then)
+
+
+def _request(delivery: Delivery) -> Context:
+    """What is known of a task that does not run: its payload is not decoded here."""
+    message = delivery.message
+    return Context(
+        message.headers,
+        called_directly=False,
+        properties=message.properties,
+        correlation_id=message.properties.get("correlation_id"),
+        reply_to=message.properties.get("reply_to"),
+        delivery_info={
+            "exchange": delivery.exchange,
+            "routing_key": delivery.routing_key,
+            "redelivered": delivery.redelivered,
+            "priority": message.properties.get("priority"),
+        },
+    )

@@ -11,7 +11,8 @@ timed out       nothing                        ack if ``acks_on_timeout``, else 
 rejected        nothing                        reject
 requeued        nothing                        requeue
 refused         nothing                        dead letter
-lost            nothing                        requeue if ``reject_on_worker_lost`` and deliveries are left;
+lost            nothing                        as failed if ``retry_on_worker_lost``: the retry is its own message;
+                                               requeue if ``reject_on_worker_lost`` and deliveries are left;
                                                dead letter if none are left; else as failed
 ==============  =============================  ====================================================
 """
@@ -53,7 +54,7 @@ def decide(plan: Any, kind: int, *, late: bool, deliveries: int) -> Action:
     if kind == TIMED_OUT:
         return Action.ACK if plan.acks_on_timeout else Action.REQUEUE
     if kind == LOST:
-        if not plan.reject_on_worker_lost:
+        if plan.retry_on_worker_lost or not plan.reject_on_worker_lost:
             return Action.ACK if plan.acks_on_failure else Action.REJECT
         return Action.DEAD_LETTER if exhausted(plan, deliveries) else Action.REQUEUE
     return {REJECTED: Action.REJECT, REQUEUED: Action.REQUEUE, REFUSED: Action.DEAD_LETTER}.get(kind, Action.ACK)

@@ -28,6 +28,7 @@ class Stage(IntEnum):
 _TABLE: dict[tuple[Stage, int], Stage] = {
     (Stage.RUNNING, signal.SIGTERM): Stage.WARM,
     (Stage.RUNNING, signal.SIGINT): Stage.WARM,
+    (Stage.RUNNING, signal.SIGHUP): Stage.WARM,
     (Stage.RUNNING, signal.SIGQUIT): Stage.COLD,
     (Stage.WARM, signal.SIGTERM): Stage.COLD,
     (Stage.WARM, signal.SIGINT): Stage.COLD,
@@ -44,8 +45,8 @@ def next_stage(stage: Stage, number: int) -> Stage:
 
 
 def exit_code(stage: Stage, number: int) -> int:
-    """Exit status of a shutdown that a signal began: 0 for a plain SIGTERM, else 1 (as in Celery)."""
-    return 0 if number == signal.SIGTERM and stage is Stage.WARM else 1
+    """Exit status of a shutdown that a signal began: 0 for a plain SIGTERM or SIGHUP, else 1 (as in Celery)."""
+    return 0 if number in (signal.SIGTERM, signal.SIGHUP) and stage is Stage.WARM else 1
 
 
 #: What is printed when a stage is reached.

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 from celeriac.platform.status_server import NO_METRICS, UNAVAILABLE, Answer, StatusServer, as_json
 from celeriac.utils.process import rss_kib
+from celeriac.worker.queue_counts import Counts, QueueCounts
 from celeriac.worker.shutdown import Stage
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Iterator
 
-    from celeriac.platform.exposition import Exposition
+    from celeriac.broker.base import Broker
+    from celeriac.platform.exposition import Exposition, Gauge
     from celeriac.pool.base import Pool
     from celeriac.worker.broker_thread import BrokerThread
     from celeriac.worker.coordinator import Coordinator
@@ -44,13 +46,15 @@ class WorkerStatus:
     Args:
         address: ``worker_http_address``.
         hostname: Node name.
+        broker: Where the queues are.
 
     Attributes:
         metrics: Counts tasks; None where prometheus_client is not installed.
     """
 
-    def __init__(self, address: str, hostname: str) -> None:
+    def __init__(self, address: str, hostname: str, broker: Broker) -> None:
         self._hostname = hostname
+        self._counts = QueueCounts(broker, lambda: self._broker.queue_names)
         self._ticked_at = time.monotonic()
         self._lag = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -91,6 +95,7 @@ class WorkerStatus:
         if self._timer is not None:
             self._timer.cancel()
         self._server.stop()
+        self._counts.close()
 
     # -- answers, in the server's threads -------------------------------------------------------------------------
 
@@ -124,7 +129,13 @@ class WorkerStatus:
         text, content_type = self._exposition.render(accept)
         return Answer(text, content_type=content_type)
 
-    def _gauges(self) -> Iterator[tuple[str, str, float]]:
+    def _gauges(self) -> Iterator[Gauge]:
+        counts = self._counts.read() if self._broker.trouble is None else Counts()
+        yield "queue_ready", "Messages that wait for a worker.", counts.ready
+        if counts.delayed:
+            yield "queue_delayed", "Messages that are not due yet.", counts.delayed
+        if counts.dead is not None:
+            yield "queue_dead", "Dead letters of all queues.", counts.dead
         slots = list(self._pool.slots)
         busy = sum(min(len(slot.assigned), slot.capacity) for slot in slots)
         total = sum(slot.capacity for slot in slots if slot.ready)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celeriac import chain, chord
+from celeriac import chain, chord, group
 from celeriac.canvas.graphs import kept_apart
 from tests.support import servers, wait_until
 from tests.support.client_app import site_at_work
@@ -118,3 +118,27 @@ def test_rest_that_is_gone_fails_the_workflow(site: Site, s: Any) -> None:
     site.app.send_task("celeriac.resume", (5,), {"graph": "gone"}, task_id=(task_id := servers.unique()))
     with pytest.raises(Exception, match=r"graph gone.*task_graph_expires"):
         get(site.app.AsyncResult(task_id))
+
+
+def nested(site: Site, s: Any, inner: Any, *, levels: int, failing: int | None = None) -> Any:
+    """A chord whose body is a chord, and so on, with a last body."""
+    add = site.task("add")
+    for number in range(levels):
+        inner = chord(
+            [s("failing") if number == failing else add.si(number, 1), *(add.si(1, n) for n in range(9))], inner
+        )
+    return inner
+
+
+def test_chords_in_bodies_of_chords(site: Site, s: Any) -> None:
+    assert get(nested(site, s, s("total"), levels=8).delay()) == 1 + sum(range(1, 10))
+
+
+def test_failure_above_chords_in_bodies_calls_the_errback_of_each_member_once(site: Site, s: Any) -> None:
+    key = servers.unique()
+    members = [s("add", "x" * 400, "y").on_error(s("failed", key=key)) for _ in range(3)]
+    result = nested(site, s, group(members), levels=4, failing=2).delay()
+    with pytest.raises(Exception, match="on purpose"):
+        get(result)
+    wait_until(lambda: site.ledger.count("failed", key=key) == 3, what="the errbacks ran")
+    assert {each["id"] for each in site.ledger.records("failed", key=key)} == {each.id for each in result.results}

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import servers
-from tests.support.worker import Workshop
+from tests.support.worker import shared_worker, workshops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.support.worker import Workshop
 
 TRANSPORTS = ("redis", "amqp")
 
@@ -43,28 +45,17 @@ def transport(request: pytest.FixtureRequest, redis_server: str) -> Iterator[dic
 @pytest.fixture(scope="module")
 def shop(transport: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """A workshop with one running worker of two children, for tests that leave it as they found it."""
-    workshop = Workshop(transport | {"worker_prefetch_multiplier": 4}, tmp_path_factory.mktemp("shop"))
-    try:
-        worker = workshop.start(concurrency=2)
+    with shared_worker(transport | {"worker_prefetch_multiplier": 4}, tmp_path_factory.mktemp("shop")) as workshop:
         yield workshop
-        assert worker.alive, worker.log[-4000:]
-        assert "CRITICAL" not in worker.log, worker.log[-4000:]
-    finally:
-        workshop.close()
 
 
 @pytest.fixture
 def make_workshop(transport: dict[str, Any], tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
     """Makes a workshop with a queue of its own; the test starts the workers."""
-    made: list[Workshop] = []
+    with workshops(tmp_path) as make:
 
-    def make(**conf: Any) -> Workshop:
-        directory = tmp_path / f"shop{len(made)}"
-        directory.mkdir()
-        own = {"task_default_queue": servers.unique("own"), "control_exchange": servers.unique("own")}
-        made.append(Workshop(transport | own | conf, directory))
-        return made[-1]
+        def make_own(**conf: Any) -> Workshop:
+            own = {"task_default_queue": servers.unique("own"), "control_exchange": servers.unique("own")}
+            return make(transport | own | conf)
 
-    yield make
-    for workshop in made:
-        workshop.close()
+        yield make_own

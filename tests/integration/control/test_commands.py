@@ -49,6 +49,11 @@ def test_every_worker_answers_a_ping(shop: Workshop) -> None:
     assert inspect.ping() == {NODE: {"ok": "pong"}}
 
 
+def test_asking_all_ends_when_the_last_one_has_answered(shop: Workshop) -> None:
+    """Or else it takes longer than a test may."""
+    assert shop.app.control.ping(timeout=20 * PATIENCE) == [{NODE: {"ok": "pong"}}]
+
+
 def test_nodes_that_are_not_meant_stay_silent(shop: Workshop) -> None:
     control = shop.app.control
     assert control.ping(destination=["nobody@nowhere"], timeout=0.2) == []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac.broker import Exchange, Queue, binding
-from celeriac.broker.redis.layout import encode_envelope
+from celeriac.broker.envelope import encode_envelope
 from celeriac.message import Destination, Message, Publication
 from tests.integration.redis.conftest import publication
 from tests.support import PATIENCE, wait_until

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.support import servers
-from tests.support.worker import Workshop
+from tests.support.worker import shared_worker, workshops
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.support.worker import Workshop
 
 #: Schemes of the brokers that a worker is tried on.
 TRANSPORTS = ("redis", "sqlite", "amqp", "postgresql", "mysql")
@@ -57,36 +59,34 @@ def transport(
 @pytest.fixture(scope="module")
 def shared(transport: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workshop]:
     """A workshop with one running worker of two children, for tests that leave it as they found it."""
-    workshop = Workshop(transport, tmp_path_factory.mktemp("shared"))
-    try:
-        worker = workshop.start(concurrency=2)
+    with shared_worker(transport, tmp_path_factory.mktemp("shared")) as workshop:
         yield workshop
-        assert worker.alive, worker.log[-4000:]
-        assert "CRITICAL" not in worker.log, worker.log[-4000:]
-    finally:
-        workshop.close()
 
 
 @pytest.fixture
 def make_workshop(tmp_path: Path) -> Iterator[Callable[..., Workshop]]:
     """Makes a workshop of given settings."""
-    made: list[Workshop] = []
-
-    def make(**conf: Any) -> Workshop:
-        directory = tmp_path / f"shop{len(made)}"
-        directory.mkdir()
-        made.append(Workshop(conf, directory))
-        return made[-1]
-
-    yield make
-    for workshop in made:
-        workshop.close()
+    with workshops(tmp_path) as make:
+        yield lambda **conf: make(conf)
 
 
 @pytest.fixture
 def workshop(redis_url: str, make_workshop: Callable[..., Workshop]) -> Workshop:
     """A workshop on Redis; the test starts the workers."""
     return make_workshop(broker_url=redis_url, result_backend=redis_url)
+
+
+@pytest.fixture(params=["redis", "amqp"])
+def shop(request: pytest.FixtureRequest, redis_url: str, make_workshop: Callable[..., Workshop]) -> Iterator[Workshop]:
+    """A workshop on Redis, and one on RabbitMQ; the test starts the workers."""
+    conf: dict[str, Any] = {"result_backend": redis_url, "task_default_queue": servers.unique("shop")}
+    if request.param == "redis":
+        yield make_workshop(broker_url=redis_url, **conf)
+    else:
+        with servers.rabbitmq_vhost(servers.unique("shop")) as url:
+            workshop = make_workshop(broker_url=url, **conf)
+            yield workshop
+            workshop.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.support.worker import Workshop
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-POOLS = ("asyncio", "prefork", "threads", "solo")
+POOLS = ("asyncio", "prefork", "threads", "solo", "gevent", "eventlet")
 
 
 @pytest.fixture(scope="module", params=POOLS)

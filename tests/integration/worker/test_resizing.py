@@ -97,3 +97,11 @@ def test_stopped_child_is_replaced_at_once(workshop: Workshop) -> None:
     assert result.get(timeout=PATIENCE) == result.id
     assert workshop.ledger.count("start", id=result.id) == 1
     assert worker.children != [child]
+
+
+def test_child_stopped_while_it_starts_is_replaced(workshop: Workshop) -> None:
+    workshop.worker_conf["stop_first_child"] = True
+    worker = workshop.start(concurrency=1)
+    result = workshop.task("work").delay()
+    assert result.get(timeout=PATIENCE) == result.id
+    assert "stopped by a signal, and killed for that" in worker.log

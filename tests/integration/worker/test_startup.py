@@ -27,6 +27,10 @@ def test_wrong_password_ends_the_worker_with_a_clear_error(
     assert "Unrecoverable error" in worker.log
     assert "WRONGPASS" in worker.log or "password" in worker.log
     assert "secret" not in worker.log
+    # By those who fetch tasks, and not by those who hear commands and tell of events once more.
+    assert worker.log.count("Unrecoverable error") == 1
+    assert "Remote control" not in worker.log
+    assert "Events" not in worker.log
     assert "Traceback" not in worker.log
 
 

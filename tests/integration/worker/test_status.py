@@ -52,7 +52,11 @@ def test_worker_is_live_ready_and_counted(workshop: Workshop, server: PrivateRed
         f'celeriac_task_duration_seconds_count{{outcome="succeeded",queue="{queue}",task="work"}} 2.0',
         "celeriac_broker_up 1.0",
         "celeriac_worker_slots 2.0",
+        f'celeriac_queue_ready{{queue="{queue}"}} 0.0',
+        f'celeriac_queue_delayed{{queue="{queue}"}} 1.0',
+        "celeriac_queue_dead 1.0",
     ]
+    workshop.task("work").apply_async(countdown=3600)
     wait_until(lambda: not set(counted) - set(get(f"{url}/metrics")[1].splitlines()), what="all are counted")
     openmetrics = get(f"{url}/metrics", Accept="application/openmetrics-text; version=1.0.0")[1]
     assert openmetrics.endswith("# EOF\n")

@@ -14,6 +14,7 @@ from celeriac.app.made_once import made_once
 from celeriac.app.registry import TaskRegistry
 from celeriac.backend.base import ResultRecord
 from celeriac.exceptions import DuplicateTaskNameWarning, ImproperlyConfigured, NotRegistered
+from tests.support import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -357,13 +358,6 @@ def test_unsupported_constructor_arguments_are_named() -> None:
         Celery(loader="mod:Loader", set_as_current=False)
 
 
-@pytest.mark.parametrize("name", ["log", "amqp"])
-def test_parts_that_are_not_there_say_so(app: Celery, name: str) -> None:
-    with pytest.raises(NotImplementedError, match=name):
-        getattr(app, name)
-    assert not hasattr(app, name)
-
-
 def test_configuration_is_read_late(app: Celery) -> None:
     seen: list[str] = []
 
@@ -619,3 +613,20 @@ def test_the_name_of_a_server_is_no_scheme(option: str, url: str, meant: str) ->
     app = Celery("proj", broker=url) if option == "broker" else Celery("proj", backend=url)
     with pytest.raises(ImproperlyConfigured, match=f"did you mean {re.escape(meant)}\\?"):
         getattr(app, option)
+
+
+def test_two_threads_that_use_a_new_app_first_do_not_wait_for_each_other() -> None:
+    app = Celery("first", set_as_current=False, broker="memory://first-use")
+    other = threading.Thread(target=lambda: app.broker, daemon=True)
+
+    def start_the_other(sender: Celery, **_: object) -> None:
+        other.start()
+        # It cannot end before the settings are read; this gives it the time to take what it takes until then.
+        other.join(0.1)
+
+    app.on_configure.connect(start_the_other, weak=False)
+    reader = threading.Thread(target=lambda: app.conf.broker_url, daemon=True)
+    reader.start()
+    for thread in (reader, other):
+        thread.join(PATIENCE)
+        assert not thread.is_alive()

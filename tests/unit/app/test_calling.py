@@ -186,7 +186,31 @@ def test_soft_limit_beyond_the_hard_one_is_refused(add: Task[..., Any]) -> None:
         add.apply_async((1,), time_limit=1, soft_time_limit=2)
 
 
-@pytest.mark.parametrize("option", ["producer", "connection", "router", "immediate"])
+@pytest.mark.parametrize("limits", [{"time_limit": "x"}, {"soft_time_limit": [1]}, {"time_limit": True}])
+def test_limits_that_are_no_numbers_are_refused_with_the_call_and_with_the_declaration(
+    app: Celery, add: Task[..., Any], limits: dict[str, Any]
+) -> None:
+    (name,) = limits
+    with pytest.raises(TypeError, match=f"^{name} of task 'proj.add' must be a number of seconds"):
+        add.apply_async((1,), **limits)
+    with pytest.raises(TypeError, match=f"^{name} of task 'proj.other' must be a number of seconds"):
+        cast("Any", app).task(name="proj.other", **limits)(print)
+
+
+def test_limits_that_make_no_sense_are_refused_with_the_declaration(app: Celery) -> None:
+    with pytest.raises(ValueError, match="must not exceed"):
+        app.task(name="proj.other", time_limit=1, soft_time_limit=2)(print)
+    with pytest.raises(ValueError, match="not negative"):
+        app.task(name="proj.other", time_limit=-1)(print)
+
+
+@pytest.mark.parametrize(("name", "error"), [("", ValueError), (None, TypeError), (7, TypeError)])
+def test_calls_need_the_name_of_a_task(app: Celery, name: Any, error: type[Exception]) -> None:
+    with pytest.raises(error, match="give the name of a task"):
+        app.send_task(name)
+
+
+@pytest.mark.parametrize("option", ["router", "immediate"])
 def test_unsupported_options_are_named(add: Task[..., Any], option: str) -> None:
     with pytest.raises(ImproperlyConfigured, match=option):
         add.apply_async((1,), **{option: cast("Any", object())})
@@ -505,3 +529,19 @@ def test_run_times_are_logged_as_plain_decimals(app: Celery, caplog: pytest.LogC
     with caplog.at_level("INFO", "celeriac"):
         quick.apply()
     assert re.search(r"succeeded in \d+\.\d{6}s: 1$", caplog.text, re.MULTILINE)
+
+
+def test_the_current_worker_task_is_not_one_that_another_called_in_place() -> None:
+    with Celery("nested", broker="memory://", set_as_current=False) as app:
+
+        @app.task(name="inner", shared=False)
+        def inner() -> tuple[str, str]:
+            return app.current_task.name, app.current_worker_task.name
+
+        @app.task(name="outer", shared=False)
+        def outer() -> tuple[str, str]:
+            names: tuple[str, str] = inner()
+            return names
+
+        assert outer.apply().get() == ("inner", "outer")
+        assert app.current_worker_task is None

@@ -194,3 +194,20 @@ def test_sessions_are_per_thread_and_replaced_after_a_fork(monkeypatch: pytest.M
     session: Any = sessions.get()
     assert session is child
     assert not parent.closed
+
+
+@pytest.mark.parametrize(("count", "relayed"), [(0, 0), (1, 1), (2, 0)])
+def test_single_messages_may_be_relayed(count: int, relayed: int) -> None:
+    session = FakeSession([])
+    taken: list[Publication] = []
+
+    def relay(session: Any, item: Publication, timeout: float) -> bool:
+        taken.append(item)
+        return len(taken) == 1
+
+    publishing = publisher(FakeBroker(session))
+    publishing.relay = relay
+    for total in (count - relayed, 2 * count - relayed):
+        publishing.publish_many([PUBLICATION] * count)
+        assert len(session.published) == total
+    assert len(taken) == 2 * relayed

@@ -74,6 +74,20 @@ def test_bad_routes_are_named() -> None:
         compile_routes([42])
 
 
+@pytest.mark.parametrize(
+    ("routes", "named"),
+    [
+        ({"proj.add": 5}, "route 5 for 'proj.add'"),
+        ({5: "queue"}, "key 5"),
+        ([("a", "b", "c")], "'a', 'b', 'c'"),
+        (7, "7"),
+    ],
+)
+def test_routes_of_wrong_types_are_named_before_a_task_meets_them(routes: Any, named: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=re.escape(named)):
+        compile_routes(routes)
+
+
 def test_exchange_and_key_together_bypass_the_default_exchange() -> None:
     subject = router()
     destination = subject.destination(subject.route({"exchange": "media", "routing_key": "video"}, "x"))

@@ -13,9 +13,10 @@ import pytest
 from celeriac import Celery
 from celeriac.beat import PersistentScheduler
 from celeriac.beat.book import NoSuchEntry, ScheduleBook, definition_of
-from celeriac.beat.persistent import task_id_of
+from celeriac.beat.record import describe
+from celeriac.beat.runs import task_id_of
 from celeriac.beat.store import LeadershipLost, Write, open_store
-from celeriac.exceptions import ImproperlyConfigured, OperationalError
+from celeriac.exceptions import ImproperlyConfigured, OperationalError, Superseded
 from celeriac.schedules import clocked, crontab, schedule
 from tests.support.beat_clock import NOON, FakeClock
 
@@ -54,6 +55,7 @@ class Site:
         self.beats: list[Recording] = []
         monkeypatch.setattr("celeriac.beat.store.sqlite.SQLiteSession.now", lambda session: self.clock.monotonic())
         monkeypatch.setattr("celeriac.beat.book.time", self.clock)
+        monkeypatch.setattr("celeriac.beat.store.sql.first_token", lambda: 0)
 
     def app(self, entries: dict[str, Any], **conf: Any) -> Celery:
         settings = {"beat_schedule": entries, "beat_schedule_filename": str(self.path), "result_expires": None}
@@ -218,6 +220,17 @@ def test_clock_set_back_makes_no_pause(site: Site) -> None:
     assert len(ids) == len(set(ids))
 
 
+@pytest.mark.parametrize(("misfire", "made_up"), [("run_once", 1), ("skip", 0), ("run_all:3", 3)])
+def test_clock_set_by_an_hour_makes_up_what_the_policy_says(site: Site, misfire: str, made_up: int) -> None:
+    beat = site.beat({"e": {"task": "t", "schedule": crontab(), "misfire": misfire}})
+    assert site.run(90, beat) == [60]
+    site.clock.step(3600)
+    # From half past a minute, to the next one and some seconds.
+    assert len(site.run(50, beat)) == made_up + 1
+    site.clock.step(-3600)
+    assert site.run(180, beat) == [40, 100, 160]
+
+
 def test_slow_machine_loses_no_run(site: Site) -> None:
     beat = site.beat(every(1))
     site.run(2, beat)
@@ -283,6 +296,15 @@ def test_idle_tick_of_many_entries_looks_at_none(site: Site, monkeypatch: pytest
     assert 0 < beat.tick() <= 2
 
 
+def test_a_leader_that_was_superseded_at_the_broker_stops(site: Site) -> None:
+    beat = site.beat(every(10))
+    site.failing["t"] = Superseded("token 1 is not the newest")
+    assert site.run(11, beat) == []
+    # As if another had taken over: it asks for the leadership anew, and sends what it had claimed.
+    site.failing.clear()
+    assert len(site.run(3, beat)) == 1
+
+
 def test_two_apps_in_one_store_do_not_meet(site: Site) -> None:
     first = site.beat(every(10))
     site.run(1, first)
@@ -336,6 +358,38 @@ def test_editing_makes_nothing_run(site: Site) -> None:
     assert site.run(31, beat) == [30]
     book.edit("a", {"args": [5]})
     assert site.run(31, beat) == [29]
+
+
+def test_entry_of_the_code_is_edited_and_reset(site: Site) -> None:
+    beat, book = site.beat(every(10)), site.book(every(10))
+    site.run(9, beat)
+    book.edit("e", {"schedule": definition_of("", schedule(30))["schedule"], "task": "other"})
+    assert book.line("e").override == {"schedule": describe(schedule(30)), "task": "other"}
+    assert site.run(31, beat) == [30]
+    assert site.sent[-1][0] == "other"
+    # A beat that starts anew keeps the edit; what was not edited follows the code.
+    beat.close()
+    beat = site.beat({"e": {"task": "t", "schedule": 5, "args": (7,)}})
+    assert site.run(30, beat) == [29]
+    assert beat._entry("e").args == (7,)
+    book.reset("e")
+    assert site.run(11, beat) == [5, 10]
+    assert site.sent[-1][0] == "t"
+    with pytest.raises(NoSuchEntry, match="as beat_schedule defines it"):
+        book.reset("e")
+    book.add("a", ten())
+    with pytest.raises(NoSuchEntry, match="added at run time"):
+        book.reset("a")
+    with pytest.raises(ImproperlyConfigured, match="misfire"):
+        book.edit("e", {"misfire": "sometimes"})
+
+
+def test_edit_that_cannot_be_used_leaves_the_entry_as_it_is(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    beat, book = site.beat(every(10)), site.book(every(10))
+    site.run(1, beat)
+    book._change("e", lambda record: record.changed(override={"schedule": {"type": "moon"}}))
+    assert len(site.run(20, beat)) in (1, 2)
+    assert "cannot be used" in caplog.text
 
 
 def test_run_now_runs_once_and_leaves_the_rest(site: Site) -> None:

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac import Celery
+from celeriac.beat.mailbox import BeatMailbox
 from celeriac.beat.service import Service
 from celeriac.beat.status import BeatStatus
+from celeriac.control.mailbox import Request
+from celeriac.platform.node_mailbox import NO_REPLY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,3 +96,14 @@ def test_metrics_tell_leader_and_last_tick(service: Service, status: BeatStatus)
     assert "celeriac_beat_leader 1.0" in text
     assert "celeriac_beat_last_tick_timestamp_seconds 1.001e+06" in text
     assert "celeriac_beat_failed_ticks_total 1.0" in text
+
+
+def test_pings_are_answered_while_beat_ticks(service: Service, caplog: pytest.LogCaptureFixture) -> None:
+    mailbox = BeatMailbox(service, "celerybeat@here")
+    assert mailbox.answer(Request("ping")) == {"ok": "pong"}
+    assert mailbox.answer(Request("shutdown")) is NO_REPLY
+    service.clock.now += 61  # type: ignore[attr-defined]
+    assert mailbox.answer(Request("ping")) is NO_REPLY
+    assert "has not ticked for 61 s" in caplog.text
+    service.app.conf.beat_remote_control_max_tick_age = 0
+    assert mailbox.answer(Request("ping")) == {"ok": "pong"}

@@ -12,7 +12,7 @@ from celeriac import Celery, chain, chord, group
 from celeriac.canvas import graphs
 from celeriac.current import Context
 from celeriac.exceptions import GraphMissing, OperationalError
-from celeriac.execution import follow_up
+from celeriac.execution import chords, follow_up
 from celeriac.utils.dataclass import replace
 
 if TYPE_CHECKING:
@@ -252,3 +252,33 @@ def test_store_that_cannot_be_reached_is_done_without(
 def test_celerys_defaults_keep_everything_inline() -> None:
     with Celery("q", celery_defaults=True, set_as_current=False) as app:
         assert app.conf.task_graph_inline_max is None
+
+
+def test_chords_that_are_bodies_of_chords_are_kept_once(
+    app: Celery, sent: Callable[[], Any], kept: dict[str, bytes]
+) -> None:
+    add, sizes = app.tasks["p.add"], []
+    for count in (10, 20):
+        kept.clear()
+        whole: Any = add.si(7, 7).on_error(app.tasks["p.fail"].s())
+        for number in range(count):
+            whole = chord([add.si(number, each) for each in range(10)], whole)
+        result = whole.apply_async()
+        size, levels = 0, 0
+        while messages := sent():
+            levels += 1
+            size += len(json.dumps(messages))
+            carried = messages[0][1][2]["chord"]
+            assert [each["task"] for each in graphs.end_of(carried)["options"]["link_error"]] == ["p.fail"]
+            assert graphs.end_of(carried)["options"]["task_id"] == result.id
+            if levels == 1:
+                # Whatever the level, all that will not run is the end.
+                failed = follow_up.failed_rest(app, [carried], ValueError("on purpose"), None)
+                assert [record.task_id for record in failed] == [result.id]
+            body = graphs.body_of(app, carried)
+            if body["task"] == "p.add":
+                break
+            chords.conclude_with(app, f"c{levels}", body, [1], {"root_id": "r"})
+        assert levels == count
+        sizes.append(size + sum(map(len, kept.values())))
+    assert sizes[1] / sizes[0] < 2.2

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celeriac import Celery, Signature, maybe_signature, signature
+from celeriac import Celery, Signature, chain, chord, group, maybe_signature, signature
 from celeriac.serialization.serializers import registry
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from celeriac import Task
 
@@ -179,3 +179,24 @@ def test_the_operator_of_chains_refuses_what_is_no_signature(add: Task[..., Any]
 def test_a_type_that_nobody_registered_is_refused() -> None:
     with pytest.raises(NotImplementedError, match=r"'spiral'.*not built yet; known are"):
         signature({"task": "p.spiral", "args": [], "kwargs": {}, "options": {}, "subtask_type": "spiral"})
+
+
+@pytest.mark.parametrize("wrong", [5, "p.add"])
+def test_what_is_no_signature_is_named(add: Task[..., Any], wrong: Any) -> None:
+    makers: list[Callable[[], Any]] = [
+        lambda: group(wrong), lambda: chain(add.s(1, 1), wrong), lambda: chord(wrong, add.s()),
+        lambda: chord([add.s(1, 1)], wrong), lambda: chord([wrong], add.s()),
+    ]  # fmt: skip
+    for make in makers:
+        with pytest.raises(TypeError, match=f"A signature is expected, got {wrong!r}"):
+            make()
+
+
+def test_a_task_in_place_of_its_signature_is_named(add: Task[..., Any]) -> None:
+    with pytest.raises(TypeError, match=r"p\.add.*use task\.s"):
+        group(add)
+
+
+def test_a_signature_is_of_a_task_or_a_name() -> None:
+    with pytest.raises(TypeError, match="got 5"):
+        signature(5)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
-from celeriac import Celery, __version__, current, signals, unbuilt
+from celeriac import Celery, __version__, current, signals
 from celeriac.cli import errors, plugins
 from celeriac.cli.main import COMMANDS
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, QueueNotFound
@@ -77,13 +77,6 @@ def test_mistyped_sub_command_is_answered_with_a_suggestion(cli: Cli) -> None:
     code, _, err = cli("list", "queue")
     assert code == 2
     assert "Did you mean 'queues'?" in err
-
-
-@pytest.mark.parametrize("name", sorted(unbuilt.COMMANDS))
-def test_command_that_is_not_built_says_so(cli: Cli, name: str) -> None:
-    code, _, err = cli(name)
-    assert code == 2
-    assert f"The command {name!r} is not built yet" in err
 
 
 @pytest.mark.parametrize("option", [("-A", "proj"), ("--broker", "redis://"), ("-b", "redis://"), ("-q",)])

@@ -51,7 +51,6 @@ def test_text_becomes_a_value(kind: Any, text: str, value: Any) -> None:
         (LOG_LEVEL, "loud", "'loud'"),
         (Concurrency(), "x", "neither a number nor 'auto'"),
         (Concurrency(), "-1", "is negative"),
-        (Pool(), "gevent", "'gevent' is not built yet"),
         (Pool(), "swimming", "there is no pool 'swimming'"),
     ],
 )

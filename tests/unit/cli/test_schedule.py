@@ -52,6 +52,15 @@ def test_entry_is_added_edited_paused_resumed_and_removed(cli: Cli, app: Celery)
     assert cli("schedule", "show", "nightly", app=app)[0] == 1
 
 
+def test_entry_of_the_code_is_edited_and_reset(cli: Cli, app: Celery) -> None:
+    edited = json.loads(cli("schedule", "edit", "mine", "--every", "30", "-a", "[3]", "--json", app=app)[1])
+    assert (edited["source"], edited["edited"]) == ("beat_schedule", ["args", "schedule"])
+    assert (edited["schedule"]["seconds"], edited["args"], edited["task"]) == (30, [3], "proj.add")
+    assert "  edited: args, schedule" in cli("schedule", "list", app=app)[1]
+    reset = json.loads(cli("schedule", "reset", "mine", "--json", app=app)[1])
+    assert (reset["edited"], reset["schedule"]["seconds"], reset["args"]) == ([], 60, [1, 2])
+
+
 @pytest.mark.parametrize(
     ("argv", "code", "text"),
     [
@@ -62,7 +71,8 @@ def test_entry_is_added_edited_paused_resumed_and_removed(cli: Cli, app: Celery)
         (["add", "x", "t", "--solar", "sunrise", "100", "0"], 2, "latitude"),
         (["add", "x", "t", "--every", "1", "--misfire", "no"], 1, "run_all:N"),
         (["add", "x", "t", "--crontab", "* * * * *", "--timezone", "Mars/Base"], 1, "unknown time zone 'Mars/Base'"),
-        (["edit", "mine", "--every", "1"], 1, "defined in beat_schedule"),
+        (["remove", "mine"], 1, "defined in beat_schedule"),
+        (["reset", "mine"], 1, "nothing of it was edited"),
         (["edit", "mine"], 2, "nothing is to be changed"),
         (["edit", "mine", "--timezone", "UTC"], 2, "give that too"),
         (["pause", "nothing"], 1, "no entry 'nothing'"),
@@ -84,7 +94,6 @@ def test_once_in_the_zone_of_the_app(cli: Cli, app: Celery) -> None:
     ("argv", "code", "text"),
     [
         (["-S", "no.where"], 1, "cannot be imported"),
-        (["--enable-remote-control"], 2, "remote control is not built yet"),
         (["--max-interval", "x"], 2, "not a valid float"),
         (["--", "nonsense"], 2, "Unable to parse extra configuration"),
     ],

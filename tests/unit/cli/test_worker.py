@@ -27,6 +27,7 @@ class FakeWorker:
     """Remembers what it was made with."""
 
     made: ClassVar[list[WorkerOptions]] = []
+    is_hung_up = False
 
     def __init__(self, app: Celery, options: WorkerOptions) -> None:
         self.made.append(options)
@@ -108,20 +109,6 @@ def test_wrong_setting_is_an_error_of_usage(cli: Cli, app: Celery, argument: str
 def test_disable_prefetch_and_start_method_are_settings(cli: Cli, app: Celery) -> None:
     cli("worker", "--disable-prefetch", "--pool-start-method", "fork", app=app)
     assert (app.conf.worker_disable_prefetch, app.conf.worker_pool_start_method) == (True, "fork")
-
-
-@pytest.mark.parametrize(
-    "argv",
-    [
-        ["-P", "eventlet"],
-    ],
-)
-def test_option_that_is_not_built_is_refused(
-    cli: Cli, app: Celery, started: list[WorkerOptions], argv: list[str]
-) -> None:
-    code, _, err = cli("worker", *argv, app=app)
-    assert (code, started) == (2, [])
-    assert "not built yet" in err
 
 
 @pytest.mark.parametrize("flag", ["-E", "--task-events", "--events"])

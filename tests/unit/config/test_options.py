@@ -23,6 +23,7 @@ CELERIAC_DEFAULTS = {
     "broker_confirm_publish": True,
     "task_graph_inline_max": 2048,
     "task_max_deliveries": 5,
+    "worker_proc_alive_timeout": 60.0,
 }
 READ_BUT_UNDECLARED = {
     "override_backends": {},

@@ -84,6 +84,30 @@ def test_while_nobody_listens_only_that_is_asked(app: Celery, publisher: EventPu
     assert published[-2:] == [[(True, True)], [(False, True)]]
 
 
+def test_of_many_tasks_that_nobody_hears_of_only_some_are_told(
+    app: Celery, publisher: EventPublisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = threading.Event()
+
+    def refuse(items: list[Publication], **options: Any) -> None:
+        asked.set()
+        raise Unroutable("nobody")
+
+    monkeypatch.setattr(app.publisher, "publish_many", refuse)
+    monkeypatch.setattr(publishing, "UNHEARD_FOR", PATIENCE)
+    # Nobody was asked yet.
+    assert publisher.room(1000) == 1000
+    publisher.add(*raw("task-a"))
+    publisher.start()
+    publisher.stop(PATIENCE)
+    assert asked.is_set()
+    rooms = [publisher.room(60) for _ in range(3)]
+    assert rooms == [60, publishing.MAX_UNHEARD - 60, 0]
+    # The answer is old: somebody may have begun to listen.
+    monkeypatch.setattr(publishing, "UNHEARD_FOR", 0.0)
+    wait_until(lambda: publisher.room(1000) == 1000, what="all are told of")
+
+
 def test_long_lists_are_cut(publisher: EventPublisher, sent: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publishing, "MAX_BATCH", 10)
     for number in range(25):

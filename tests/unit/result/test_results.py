@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -73,6 +74,15 @@ def test_waiting_ends_when_the_result_comes(app: Celery) -> None:
 def test_waiting_times_out(app: Celery) -> None:
     with pytest.raises(TimeoutError):
         app.AsyncResult("a").get(timeout=0.01)
+
+
+def test_a_timeout_is_a_number(app: Celery) -> None:
+    store(app, "a", result=1)
+    for result in (app.AsyncResult("a"), app.AsyncResult("b"), ResultSet([app.AsyncResult("a")], app=app)):
+        with pytest.raises(TypeError, match="timeout is 'x': give a number of seconds"):
+            result.get(timeout=cast("Any", "x"))
+        with pytest.raises(TypeError, match="timeout is 'x': give a number of seconds"):
+            asyncio.run(result.aget(timeout=cast("Any", "x")))
 
 
 def test_on_interval_is_called_while_waiting(app: Celery) -> None:
@@ -317,3 +327,18 @@ def test_sets_in_sets_count_once_they_are_complete(app: Celery) -> None:
 def test_the_time_of_the_end_has_an_offset(app: Celery, stored: str) -> None:
     store(app, "a", result=1, date_done=stored)
     assert app.AsyncResult("a").date_done == datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(("size", "kept"), [(3, True), (4, False)])
+def test_large_sets_keep_values_only(app: Celery, monkeypatch: pytest.MonkeyPatch, size: int, kept: bool) -> None:
+    monkeypatch.setattr("celeriac.result.result_set.KEPT_RECORDS", 3)
+    names = [str(number) for number in range(size)]
+    for name in names:
+        store(app, name, result=name)
+    joined, awaited = [ResultSet([app.AsyncResult(name) for name in names]) for _ in range(2)]
+    assert joined.join(timeout=PATIENCE) == names
+    assert asyncio.run(awaited.aget(timeout=PATIENCE)) == names
+    for results in (joined, awaited):
+        assert [each.known_record() is not None for each in results] == [kept] * size
+        # They are still there to be read.
+        assert (results.successful(), results[0].get(timeout=PATIENCE)) == (True, "0")

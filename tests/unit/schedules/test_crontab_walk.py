@@ -7,116 +7,143 @@ from __future__ import annotations
 
 import os
 import random
+import sys
+import time
 import zoneinfo
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from celeriac.schedules import crontab
+from tests.support.wall_walk import DAY, Fields, Walk, Years, some_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from numpy.typing import NDArray
 
-FIRST, YEARS = 2020, 10
-#: Crontabs for each zone: 2, or as many as the environment says.
-CRONTABS = int(os.environ.get("CELERIAC_TEST_CRONTABS", "2"))
-MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
-
-
-def jumps(zone: zoneinfo.ZoneInfo) -> tuple[tuple[datetime, timedelta], ...]:
-    """The days on which a zone's offset changes, and the offset before."""
-    found, moment, week = [], datetime(FIRST, 1, 1, tzinfo=UTC), 7 * DAY
-
-    def offset(moment: datetime) -> timedelta:
-        return moment.astimezone(zone).utcoffset() or timedelta(0)
-
-    for _ in range(YEARS * 52):
-        if offset(moment) != offset(moment + week):
-            days = [moment + number * DAY for number in range(7)]
-            found += [(day, offset(day)) for day in days if offset(day) != offset(day + DAY)]
-        moment += week
-    return tuple(found)
+#: Crontabs for each zone, from `make schedules`.
+CRONTABS = int(os.environ.get("CELERIAC_TEST_CRONTABS", "0"))
+#: Jumps by an hour, by half of one, by two, over midnight, over a whole day; none; those of Ramadan.
+SAMPLE = (
+    "Africa/Casablanca", "America/Havana", "America/New_York", "America/St_Johns", "Antarctica/Troll", "Asia/Gaza",
+    "Asia/Kathmandu", "Asia/Tehran", "Australia/Lord_Howe", "Europe/Dublin", "Pacific/Chatham",
+)  # fmt: skip
+#: Minutes before and after a jump whose runs are all compared.
+AROUND = 75
+#: Instants asked about in each zone besides these, and runs in a row in one zone.
+INSTANTS, ROW = 50, 20_000
 
 
-def different_zones() -> list[str]:
-    """Zones whose clocks differ in these years; many names are others for the same."""
-    by_clock: dict[object, str] = {}
-    for name in sorted(zoneinfo.available_timezones()):
-        zone = zoneinfo.ZoneInfo(name)
-        by_clock.setdefault((datetime(FIRST, 1, 1, tzinfo=zone).utcoffset(), jumps(zone)), name)
-    return sorted(by_clock.values())
+class Comparison:
+    """One crontab in one zone.
 
+    Args:
+        fields: Its fields.
+        zone: The zone.
+        walk: What the zone's clock shows.
+        years: From when minutes are counted.
+    """
 
-def walk(zone: zoneinfo.ZoneInfo, start: datetime, minutes: int) -> Iterator[tuple[datetime, list[datetime]]]:
-    """Each minute, and the wall times that the clock shows or has jumped over by then for the first time."""
-    latest = (start - MINUTE).astimezone(zone).replace(tzinfo=None)
-    # What the clock had shown before it was put back, some hours ago.
-    for hours in range(1, 26):
-        latest = max(latest, (start - timedelta(hours=hours)).astimezone(zone).replace(tzinfo=None))
-    for number in range(minutes):
-        moment = start + number * MINUTE
-        wall, new = moment.astimezone(zone).replace(tzinfo=None), []
-        while latest < wall:
-            latest += MINUTE
-            new.append(latest)
-        yield moment, new
-
-
-def matches(schedule: crontab, wall: datetime) -> bool:
-    return (
-        wall.minute in schedule.minute
-        and wall.hour in schedule.hour
-        and wall.isoweekday() % 7 in schedule.day_of_week
-        and wall.day in schedule.day_of_month
-        and wall.month in schedule.month_of_year
-    )
-
-
-def some_field(rng: random.Random, low: int, high: int, wide: float) -> object:
-    if rng.random() < wide:
-        return "*"
-    kind = rng.randrange(4)
-    if kind == 0:
-        return f"*/{rng.randrange(1, high - low + 2)}"
-    if kind == 1:
-        return f"{rng.randint(low, high)}-{rng.randint(low, high)}"
-    if kind == 2:
-        return f"{rng.randint(low, high)}-{rng.randint(low, high)}/{rng.randint(1, 5)}"
-    return ",".join(str(rng.randint(low, high)) for _ in range(rng.randint(1, 4)))
-
-
-def some_crontab(rng: random.Random, zone: zoneinfo.ZoneInfo) -> crontab:
-    while True:
+    def __init__(self, fields: Fields, zone: zoneinfo.ZoneInfo, walk: Walk, years: Years) -> None:
+        self._walk, self._years, self._where = walk, years, zone.key
+        self._matching = years.matching(fields)
+        self.compared = 0
+        self._schedule: crontab | None = None
         try:
-            return crontab(
-                some_field(rng, 0, 59, 0.2), some_field(rng, 0, 23, 0.4), some_field(rng, 0, 6, 0.7),
-                some_field(rng, 1, 31, 0.7), some_field(rng, 1, 12, 0.7),
-                nowfun=lambda: datetime(FIRST, 1, 1, tzinfo=zone),
-            )  # fmt: skip
+            minute, hour, weekday, day, month = fields.text
+            self._schedule = crontab(minute, hour, weekday, day, month, tz=zone)
         except ValueError:
-            continue
+            assert not len(self._matching), f"{fields.text} is refused, although it occurs"
+
+    def around_jumps(self) -> None:
+        """All runs shortly before and after each jump, and the one that follows."""
+        for jump in self._walk.jumps:
+            if self._years.low < jump < self._years.high - DAY:
+                low = jump - AROUND
+                self._compare(low, self._walk.runs(self._matching, low, jump + AROUND))
+
+    def anywhere(self, rng: random.Random) -> None:
+        """The run that follows each of some instants."""
+        for _ in range(INSTANTS):
+            low = rng.randrange(self._years.low, self._years.high)
+            self._compare(low, self._walk.row(self._matching, low, 1), rng.randrange(1, 61))
+
+    def in_a_row(self, rng: random.Random) -> None:
+        """Many runs; of a crontab that has no more, all."""
+        low = self._years.low
+        if len(self._matching) > ROW:
+            low += rng.randrange((self._years.high - low) // 2)
+        self._compare(low, self._walk.row(self._matching, low, ROW))
+
+    def _compare(self, low: int, expected: NDArray[Any], before: int = 1) -> None:
+        if self._schedule is None:
+            return
+        start = self._years.start
+        moment, found = start + timedelta(minutes=low, seconds=-before), []
+        for _ in range(len(expected)):
+            moment = self._schedule.following(moment)
+            found.append((moment - start).total_seconds())
+        self.compared += len(found)
+        wrong = np.flatnonzero(np.array(found) != expected * 60)
+        if len(wrong):
+            pytest.fail(
+                f"{self._schedule!r} in {self._where}: {start + timedelta(seconds=found[wrong[0]])} has to be "
+                f"{start + timedelta(minutes=int(expected[wrong[0]]))}"
+            )
 
 
-@pytest.mark.timeout(0 if CRONTABS > 2 else 60)
+def compare(zone: zoneinfo.ZoneInfo, walk: Walk, years: Years, rng: random.Random, crontabs: list[Fields]) -> int:
+    """Compare all crontabs in a zone; returns how many runs were compared."""
+    walk.walk()
+    compared = 0
+    for fields in crontabs:
+        comparison = Comparison(fields, zone, walk, years)
+        comparison.around_jumps()
+        comparison.anywhere(rng)
+        compared += comparison.compared
+    return compared
+
+
 def test_crontabs_run_when_a_walk_over_every_minute_says() -> None:
-    rng = random.Random(11)
-    zones = different_zones()
-    assert len(zones) > 50
-    for name in zones:
+    rng, years = random.Random(11), Years(2022, 2)
+    for name in SAMPLE:
         zone = zoneinfo.ZoneInfo(name)
-        days = [moment for moment, _ in jumps(zone)]
-        somewhere = datetime(FIRST, 1, 1, tzinfo=UTC) + rng.randrange(YEARS * 365) * DAY
-        chosen = [somewhere, *(days if CRONTABS > 2 else rng.sample(days, min(len(days), 2)))]
-        for start in chosen:
-            window = list(walk(zone, start - DAY / 4, 36 * 60))
-            for _ in range(CRONTABS):
-                check(some_crontab(rng, zone), window, f"{name} at {start:%F}")
+        assert compare(zone, Walk(zone, years), years, rng, [some_fields(rng) for _ in range(4)])
 
 
-def check(schedule: crontab, window: list[tuple[datetime, list[datetime]]], where: str) -> None:
-    expected = [moment for moment, new in window if any(matches(schedule, wall) for wall in new)]
-    found, moment = [], window[0][0] - timedelta(seconds=1)
-    while (moment := schedule.following(moment)) <= window[-1][0]:
-        found.append(moment)
-    assert found == expected, f"{schedule!r} in {where}"
+def report(text: str) -> None:
+    """Tell whoever waits."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def different_clocks(years: Years) -> list[tuple[zoneinfo.ZoneInfo, Walk]]:
+    """Zones whose clocks differ in these years; many names are others for the same."""
+    found: dict[object, tuple[zoneinfo.ZoneInfo, Walk]] = {}
+    names = sorted(zoneinfo.available_timezones())
+    for name in names:
+        zone = zoneinfo.ZoneInfo(name)
+        walk = Walk(zone, years)
+        found.setdefault(walk.clock(), (zone, walk))
+    report(f"{len(names)} zones, {len(found)} different clocks, {CRONTABS} crontabs")
+    return list(found.values())
+
+
+if CRONTABS:
+
+    @pytest.mark.timeout(0)
+    def test_crontabs_run_in_every_zone_when_a_walk_over_ten_years_says() -> None:
+        rng, years, began, compared = random.Random(12), Years(2020, 10), time.process_time(), 0
+        crontabs = [some_fields(rng) for _ in range(CRONTABS)]
+        zones = different_clocks(years)
+        assert len(zones) > 50
+        for number, (zone, walk) in enumerate(zones):
+            compared += compare(zone, walk, years, rng, crontabs)
+            for fields in crontabs[number :: len(zones)]:
+                comparison = Comparison(fields, zone, walk, years)
+                comparison.in_a_row(rng)
+                compared += comparison.compared
+            walk.forget()
+            spent = time.process_time() - began
+            report(f"{number + 1}/{len(zones)} {zone.key}: {compared:,} runs compared, {spent:.0f} s of CPU")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -169,7 +169,7 @@ def test_search_is_quick_however_far_away_the_run_is() -> None:
     calls = 0
 
     class Counting(crontab):
-        def _day(self, *args: Any) -> datetime | None:
+        def _day(self, *args: Any) -> date | None:
             nonlocal calls
             calls += 1
             return super()._day(*args)

@@ -12,6 +12,7 @@ import uuid
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,6 +145,7 @@ def test_both_encoders_write_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     + [text.encode() for _, text in PLAIN],
 )
 def test_both_decoders_read_the_same(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    json_types._use_msgspec()
     fast = json_types.loads(data)
     monkeypatch.setattr(json_types, "_c_decode", json_types._decode)
     assert repr(json_types.loads(data)) == repr(fast) == repr(json.loads(data))
@@ -151,6 +153,7 @@ def test_both_decoders_read_the_same(data: bytes, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("data", [b"", b"[", b"[1,]", b"01", b'"\t"', b"1" * 5000, b"\xff", b"\xef\xbb\xbf1"])
 def test_both_decoders_refuse_the_same(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    json_types._use_msgspec()
     with pytest.raises(ValueError, match=r"\w"):
         json_types.loads(data)
     monkeypatch.setattr(json_types, "_c_decode", json_types._decode)
@@ -296,3 +299,13 @@ def test_lazy_strings_of_django_become_text(monkeypatch: pytest.MonkeyPatch) -> 
     module.Promise = Promise
     monkeypatch.setitem(sys.modules, "django.utils.functional", module)
     assert JSON.dumps([Promise()]) == b'["translated"]'
+
+
+def test_msgspec_is_taken_by_those_who_decode_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_types, "_values_left", 2)
+    monkeypatch.setattr(json_types, "_c_decode", json_types._decode_and_count)
+    for number in range(2):
+        assert json_types.loads(b"%d" % number) == number
+    assert json_types._c_decode is json_types._decode_and_count
+    assert json_types.loads(b"2") == 2
+    assert json_types._c_decode.__self__.__class__ is msgspec.json.Decoder  # type: ignore[attr-defined]

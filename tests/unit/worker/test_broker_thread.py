@@ -27,12 +27,16 @@ class Listener:
 
     def on_connected(self, url: str) -> None: ...
 
+    def on_relay_target(self) -> None: ...
+
     def on_revoked(self, ids: list[str], stamps: list[str]) -> None: ...
 
     def on_deliveries(self, deliveries: list[Delivery]) -> None:
         self.deliveries += deliveries
         if len(self.deliveries) == self.wanted:
             self.all_there.set()
+
+    def on_connection_lost(self, session_id: int) -> None: ...
 
     def on_session_lost(self, session_id: int) -> None: ...
 

@@ -11,6 +11,7 @@ from celeriac import Celery
 from celeriac.events.publisher import EventPublisher
 from celeriac.message import Delivery, Message
 from celeriac.pool.base import Slot
+from celeriac.worker.broker_thread import RelayTarget
 from celeriac.worker.coordinator import Coordinator, CoordinatorOptions
 from celeriac.worker.intake import Intake
 from celeriac.worker.reporting import EventOptions, EventReporter
@@ -42,6 +43,7 @@ class NotedBroker:
 
     def __init__(self, coordinator: Coordinator, scenario: Callable[[NotedBroker, Coordinator], None]) -> None:
         self.limit = self.finished = 0
+        self.relays_to: RelayTarget | None = None
         self.posted: list[tuple[str, int]] = []
         self._coordinator, self._scenario = coordinator, scenario
 
@@ -51,6 +53,9 @@ class NotedBroker:
     def post(self, verb: str, items: Sequence[Any]) -> None:
         if items:
             self.posted.append((verb, len(items)))
+
+    def post_now(self, verb: str, item: Any) -> None:
+        self.post(verb, [item])
 
     def wake(self) -> None:
         pass
@@ -91,6 +96,56 @@ def deliveries(count: int, *, body: bytes = b"[[], {}, {}]", **headers: Any) -> 
         )
         for number in range(count)
     ]
+
+
+class HoldingSession:
+    """A session that reads what was relayed to it."""
+
+    def read_relayed(self, queue: str, tag: str, envelope: bytes) -> Delivery:
+        return deliveries(1, body=envelope)[0]
+
+
+def relay_here(broker: NotedBroker) -> None:
+    broker.relays_to = RelayTarget(("token", ("q",)), HoldingSession(), 1)  # type: ignore[arg-type]
+
+
+def test_what_a_child_relays_is_held_beside_what_was_fetched(capsys: pytest.CaptureFixture[str]) -> None:
+    def scenario(broker: NotedBroker, coordinator: Coordinator) -> None:
+        relay_here(broker)
+        coordinator.on_relayed(("token", "q", "relayed-1", b"[[], {}, {}]"))
+        assert (broker.posted, broker.finished, coordinator.held) == ([("adopt", 1)], -1, 1)
+
+    play(scenario)
+
+
+def test_what_a_child_relays_behind_others_goes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    def scenario(broker: NotedBroker, coordinator: Coordinator) -> None:
+        relay_here(broker)
+        coordinator.on_deliveries(deliveries(3))
+        coordinator.on_relayed(("token", "q", "relayed-1", b"[[], {}, {}]"))
+        assert (broker.posted, broker.finished, coordinator.held) == ([("adopt", 1), ("release", 1)], 0, 3)
+
+    play(scenario)
+
+
+def test_what_was_relayed_to_a_lost_session_is_not_taken_in(capsys: pytest.CaptureFixture[str]) -> None:
+    def scenario(broker: NotedBroker, coordinator: Coordinator) -> None:
+        coordinator.on_relayed(("token", "q", "relayed-1", b"[[], {}, {}]"))
+        relay_here(broker)
+        coordinator.on_relayed(("another", "q", "relayed-1", b"[[], {}, {}]"))
+        assert (broker.posted, broker.finished, coordinator.held) == ([], 0, 0)
+
+    play(scenario)
+
+
+def test_what_may_have_been_relayed_is_reclaimed(capsys: pytest.CaptureFixture[str]) -> None:
+    def scenario(broker: NotedBroker, coordinator: Coordinator) -> None:
+        relay_here(broker)
+        coordinator.on_relayed(("token", "q", "relayed-1", b""))
+        coordinator.on_relay_broken(4711)
+        assert (broker.posted, broker.finished) == ([("reclaim", 1), ("reclaim", 1)], 0)
+
+    play(scenario)
 
 
 FAR = "2999-01-01T00:00:00+00:00"

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import click
 import pytest
 
 from celeriac import Celery
@@ -10,6 +11,7 @@ from celeriac.worker.assembly import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -29,14 +31,18 @@ def test_work_controller_is_another_name_for_it(app: Celery) -> None:
     assert app.WorkController(pool="solo", include=["a"]).options.include == ["a"]
 
 
-@pytest.mark.parametrize("options", [{"beat": True}, {"scheduler": "x"}])
-def test_options_that_are_not_built_are_refused(app: Celery, options: dict[str, Any]) -> None:
-    with pytest.raises(ImproperlyConfigured, match=rf"{next(iter(options))}=.*not built yet"):
-        app.Worker(**options)
+def test_beat_is_an_option_with_a_file_and_a_class(app: Celery, tmp_path: Path) -> None:
+    worker = app.Worker(beat=True, schedule_filename=str(tmp_path / "schedule"))
+    service = worker.embedded_beat.service
+    assert service.schedule_filename == str(tmp_path / "schedule")
+    with pytest.raises(ImproperlyConfigured, match=r"no\.where"):
+        app.Worker(beat=True, scheduler="no.where")
+    assert app.Worker(beat=False).embedded_beat is None
 
 
-def test_options_that_are_not_built_may_be_off(app: Celery) -> None:
-    app.Worker(beat=False, autoscale=None)
+def test_options_that_the_application_added_go_to_its_steps(app: Celery) -> None:
+    app.user_options["worker"].add(click.Option(["--canary"], is_flag=True))
+    assert app.Worker(canary=True).step_options()["canary"] is True
 
 
 def test_an_unknown_option_is_a_type_error(app: Celery) -> None:

@@ -9,7 +9,8 @@ import pytest
 from celeriac.execution.job import FAILED, IGNORED, LOST, REFUSED, REJECTED, REQUEUED, RETRIED, SUCCEEDED, TIMED_OUT
 from celeriac.worker.settlement import Action, decide, is_final
 
-DEFAULTS = {"acks_on_failure": True, "acks_on_timeout": True, "reject_on_worker_lost": True, "max_deliveries": 5}
+DEFAULTS = {"acks_on_failure": True, "acks_on_timeout": True, "reject_on_worker_lost": True,
+            "retry_on_worker_lost": False, "max_deliveries": 5}  # fmt: skip
 
 TABLE = [
     (SUCCEEDED, {}, 1, Action.ACK),
@@ -28,6 +29,8 @@ TABLE = [
     (LOST, {"max_deliveries": None}, 500, Action.REQUEUE),
     (LOST, {"reject_on_worker_lost": False}, 1, Action.ACK),
     (LOST, {"reject_on_worker_lost": None}, 1, Action.ACK),
+    (LOST, {"retry_on_worker_lost": True}, 1, Action.ACK),
+    (LOST, {"retry_on_worker_lost": True, "acks_on_failure": False}, 1, Action.REJECT),
     (LOST, {"reject_on_worker_lost": False, "acks_on_failure": False}, 1, Action.REJECT),
 ]
 

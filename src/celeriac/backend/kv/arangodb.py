@@ -6,13 +6,13 @@ Clients that wait look again.
 
 from __future__ import annotations
 
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.kv.documents import fields_of, value_of
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, missing_package, pages
+from celeriac.backend.kv.documents import document_of, value_of
+from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored, missing_package, pages
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, SessionRefused
+from celeriac.utils.per_process import PerProcess
 from celeriac.utils.url import parse_url, redact
 
 try:
@@ -47,7 +47,6 @@ class ArangoDBDriver(Driver):
     """
 
     name = "arangodb"
-    longest_pause = 0.5
 
     def __init__(self, connect: Callable[[], Any], place: Mapping[str, str], url: str) -> None:
         self.url = url
@@ -82,7 +81,7 @@ class ArangoDBDriver(Driver):
         if expecting is ANY:
             self.write_many([entry])
             return True
-        document = _document(entry)
+        document = document_of(entry, "_key", "task")
         try:
             if expecting is ABSENT:
                 self._collection.insert(document, silent=True)
@@ -98,7 +97,7 @@ class ArangoDBDriver(Driver):
 
     def write_many(self, entries: Sequence[Entry]) -> None:
         for page in pages(entries, _DOCUMENTS_AT_ONCE):
-            left = [_document(entry) for entry in page]
+            left = [document_of(entry, "_key", "task") for entry in page]
             for _ in range(_ATTEMPTS):
                 # Two that overwrite at the same time are in conflict.
                 left = self._overwrite(left)
@@ -122,7 +121,7 @@ class ArangoDBDriver(Driver):
 
     def create_many(self, entries: Sequence[Entry]) -> None:
         for page in pages(entries, _DOCUMENTS_AT_ONCE):
-            for answer in self._collection.insert_many([_document(entry) for entry in page]):
+            for answer in self._collection.insert_many([document_of(entry, "_key", "task") for entry in page]):
                 if isinstance(answer, errors.ArangoServerError) and answer.error_code not in (_CONFLICT, _DUPLICATE):
                     raise answer
 
@@ -146,13 +145,6 @@ class ArangoDBDriver(Driver):
 
     def close(self) -> None:
         self._client.close()
-
-
-def _document(entry: Entry) -> dict[str, Any]:
-    document: dict[str, Any] = {"_key": entry.key, **fields_of("task", entry.data)}
-    if entry.seconds is not None:
-        document["expires_at"] = time.time() + entry.seconds
-    return document
 
 
 def open_driver(url: str, options: BackendOptions) -> ArangoDBDriver:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, in_parallel, missing_package
+from celeriac.backend.kv.driver import ABSENT, ANY, Entry, ParallelDriver, Stored, in_parallel, missing_package
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionRefused
+from celeriac.utils.per_process import PerProcess
 
 try:
     from azure.core import MatchConditions
@@ -33,12 +34,10 @@ if TYPE_CHECKING:
     from celeriac.backend.base import BackendOptions
 
 _SCHEME: Final = "azureblockblob://"
-#: Requests at a time of one process.
-_CONNECTIONS: Final = 10
 _SECRETS: Final = re.compile(r"(AccountKey|SharedAccessSignature)=[^;]*", re.IGNORECASE)
 
 
-class AzureDriver(Driver):
+class AzureDriver(ParallelDriver):
     """Blobs of a container, which is made when it is missing.
 
     Args:
@@ -79,7 +78,7 @@ class AzureDriver(Driver):
             except ResourceNotFoundError:
                 return None
 
-        found = zip(keys, in_parallel(read_one, keys, _CONNECTIONS), strict=True)
+        found = zip(keys, in_parallel(read_one, keys, self.requests_at_once), strict=True)
         return {key: stored for key, stored in found if stored is not None}
 
     def write(self, entry: Entry, expecting: Any = ANY) -> bool:
@@ -96,14 +95,6 @@ class AzureDriver(Driver):
             return False
         return True
 
-    def write_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(self.write, entries, _CONNECTIONS):
-            continue
-
-    def create_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(lambda entry: self.write(entry, ABSENT), entries, _CONNECTIONS):
-            continue
-
     def delete(self, keys: Sequence[str]) -> None:
         self._delete_blobs([self._base_path + key for key in keys])
 
@@ -116,7 +107,7 @@ class AzureDriver(Driver):
             except ResourceNotFoundError:
                 return
 
-        for _ in in_parallel(delete_one, names, _CONNECTIONS):
+        for _ in in_parallel(delete_one, names, self.requests_at_once):
             continue
 
     def sweep(self, lifetimes: Mapping[str, float]) -> int:

@@ -10,8 +10,9 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, in_parallel, missing_package
+from celeriac.backend.kv.driver import ABSENT, ANY, Entry, ParallelDriver, Stored, in_parallel, missing_package
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, SessionRefused
+from celeriac.utils.per_process import PerProcess
 from celeriac.utils.url import parse_url, redact
 
 try:
@@ -26,13 +27,11 @@ if TYPE_CHECKING:
 
     from celeriac.backend.base import BackendOptions
 
-#: Requests at a time of one process.
-_CONNECTIONS: Final = 10
 #: Letters of an id by which entries are looked through in parts.
 _LETTERS: Final = 2
 
 
-class ConsulDriver(Driver):
+class ConsulDriver(ParallelDriver):
     """Keys below a path.
 
     Args:
@@ -43,7 +42,6 @@ class ConsulDriver(Driver):
 
     name = "consul"
     expires = False
-    longest_pause = 0.5
 
     def __init__(self, connect: Callable[[], Any], path: str, url: str) -> None:
         self.url = url
@@ -57,7 +55,7 @@ class ConsulDriver(Driver):
             _, found = kv.get(self._path + key)
             return None if found is None else Stored(found["Value"] or b"", found["ModifyIndex"])
 
-        found = zip(keys, in_parallel(read_one, keys, _CONNECTIONS), strict=True)
+        found = zip(keys, in_parallel(read_one, keys, self.requests_at_once), strict=True)
         return {key: stored for key, stored in found if stored is not None}
 
     def write(self, entry: Entry, expecting: Any = ANY) -> bool:
@@ -65,16 +63,8 @@ class ConsulDriver(Driver):
         flags = 0 if entry.seconds is None else int(time.time() + entry.seconds) + 1
         return bool(self._client.get().kv.put(self._path + entry.key, entry.data, flags=flags, **expected))
 
-    def write_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(self.write, entries, _CONNECTIONS):
-            continue
-
-    def create_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(lambda entry: self.write(entry, ABSENT), entries, _CONNECTIONS):
-            continue
-
     def delete(self, keys: Sequence[str]) -> None:
-        for _ in in_parallel(self._client.get().kv.delete, [self._path + key for key in keys], _CONNECTIONS):
+        for _ in in_parallel(self._client.get().kv.delete, [self._path + key for key in keys], self.requests_at_once):
             continue
 
     def sweep(self, lifetimes: Mapping[str, float]) -> int:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
 from celeriac.backend.kv.documents import fields_of, value_of
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, in_parallel, missing_package
+from celeriac.backend.kv.driver import ABSENT, ANY, Entry, ParallelDriver, Stored, in_parallel, missing_package
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, SessionRefused
+from celeriac.utils.per_process import PerProcess
 from celeriac.utils.url import MASK, parse_url, redact
 
 try:
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
     from celeriac.backend.base import BackendOptions
 
-#: Requests at a time of one process.
-_CONNECTIONS: Final = 10
 #: The container lets each item say when it expires, and deletes none by itself.
 _EACH_ITEM: Final = -1
 _STRONG: Final = "Strong"
@@ -41,7 +40,7 @@ _TOO_LARGE: Final = 413
 _REFUSALS: Final = frozenset({400, 401, 403})
 
 
-class CosmosDBDriver(Driver):
+class CosmosDBDriver(ParallelDriver):
     """Items of a container.
 
     Args:
@@ -94,7 +93,7 @@ class CosmosDBDriver(Driver):
                 return None
             return Stored(value_of("value", item), item["_etag"])
 
-        found = zip(keys, in_parallel(read_one, keys, _CONNECTIONS), strict=True)
+        found = zip(keys, in_parallel(read_one, keys, self.requests_at_once), strict=True)
         return {key: stored for key, stored in found if stored is not None}
 
     def write(self, entry: Entry, expecting: Any = ANY) -> bool:
@@ -116,14 +115,6 @@ class CosmosDBDriver(Driver):
             return False
         return True
 
-    def write_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(self.write, entries, _CONNECTIONS):
-            continue
-
-    def create_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(lambda entry: self.write(entry, ABSENT), entries, _CONNECTIONS):
-            continue
-
     def delete(self, keys: Sequence[str]) -> None:
         container = self._container
 
@@ -133,7 +124,7 @@ class CosmosDBDriver(Driver):
             except errors.CosmosResourceNotFoundError:
                 return
 
-        for _ in in_parallel(delete_one, list(dict.fromkeys(keys)), _CONNECTIONS):
+        for _ in in_parallel(delete_one, list(dict.fromkeys(keys)), self.requests_at_once):
             continue
 
     @contextmanager

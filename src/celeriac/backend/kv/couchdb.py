@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from celeriac.backend.kv.documents import fields_of, value_of
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, missing_package, pages
+from celeriac.backend.kv.documents import document_of, value_of
+from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored, missing_package, pages
 from celeriac.exceptions import BackendStoreError, OperationalError, SessionRefused
+from celeriac.utils.per_process import PerProcess
 from celeriac.utils.url import parse_url, redact
 
 try:
@@ -48,7 +49,6 @@ class CouchDBDriver(Driver):
 
     name = "couchdb"
     expires = False
-    longest_pause = 0.5
 
     def __init__(self, connect: Callable[[], Any], database: str, url: str) -> None:
         self.url = url
@@ -88,19 +88,22 @@ class CouchDBDriver(Driver):
         if expecting is ANY:
             self.write_many([entry])
             return True
-        document = _document(entry)
+        document = document_of(entry, "_id", "value")
         return self._save([document if expecting is ABSENT else {**document, "_rev": expecting}])
 
     def write_many(self, entries: Sequence[Entry]) -> None:
         for page in pages(entries, _DOCUMENTS_AT_ONCE):
-            documents = [_document(entry) for entry in page]
+            documents = [document_of(entry, "_id", "value") for entry in page]
             for _ in range(_ATTEMPTS):
                 if self._save(documents):
                     break
                 # Who overwrites has to name what is there.
                 there = self._documents([entry.key for entry in page])
                 documents = [
-                    {**_document(entry), **({"_rev": there[entry.key]["_rev"]} if entry.key in there else {})}
+                    {
+                        **document_of(entry, "_id", "value"),
+                        **({"_rev": there[entry.key]["_rev"]} if entry.key in there else {}),
+                    }
                     for entry in page
                 ]
             else:
@@ -110,7 +113,7 @@ class CouchDBDriver(Driver):
 
     def create_many(self, entries: Sequence[Entry]) -> None:
         for page in pages(entries, _DOCUMENTS_AT_ONCE):
-            self._save([_document(entry) for entry in page])
+            self._save([document_of(entry, "_id", "value") for entry in page])
 
     def _save(self, documents: Sequence[Any]) -> bool:
         """Keep documents; False if something else is there for one of them, the others are kept."""
@@ -172,13 +175,6 @@ class CouchDBDriver(Driver):
 
 def _close(database: Any) -> None:
     database.resource.session.close()
-
-
-def _document(entry: Entry) -> dict[str, Any]:
-    document: dict[str, Any] = {"_id": entry.key, **fields_of("value", entry.data)}
-    if entry.seconds is not None:
-        document["expires_at"] = time.time() + entry.seconds
-    return document
 
 
 def open_driver(url: str, options: BackendOptions) -> CouchDBDriver:

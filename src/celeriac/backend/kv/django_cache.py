@@ -12,7 +12,7 @@ from pickle import PicklingError
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.backend.base import BackendOptions, ResultRecord
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, missing_package
+from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored, missing_package
 from celeriac.exceptions import (
     BackendGetMetaError,
     BackendStoreError,
@@ -21,6 +21,7 @@ from celeriac.exceptions import (
     OperationalError,
 )
 from celeriac.serialization.failures import encode_exception
+from celeriac.utils.per_process import PerProcess
 
 try:
     from django.core.cache import InvalidCacheBackendError, caches

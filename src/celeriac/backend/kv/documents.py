@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64decode, b64encode
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from celeriac.backend.kv.driver import Entry
 
 #: What the name of the field ends in whose value is no text: pickled, packed or compressed.
 _BINARY: Final = "_base64"
@@ -22,6 +25,20 @@ def fields_of(name: str, data: bytes) -> dict[str, str]:
         return {name: data.decode()}
     except UnicodeDecodeError:
         return {name + _BINARY: b64encode(data).decode()}
+
+
+def document_of(entry: Entry, key_field: str, name: str) -> dict[str, Any]:
+    """The document of something to keep.
+
+    Args:
+        entry: What.
+        key_field: The field of its key.
+        name: The field of its value.
+    """
+    document: dict[str, Any] = {key_field: entry.key, **fields_of(name, entry.data)}
+    if entry.seconds is not None:
+        document["expires_at"] = time.time() + entry.seconds
+    return document
 
 
 def value_of(name: str, document: Mapping[str, Any]) -> bytes:

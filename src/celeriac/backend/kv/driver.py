@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from celeriac.backend.codec import ResultCodec
 from celeriac.drivers.wakeup import WakePipe
@@ -201,47 +199,22 @@ class Driver(ABC):
         """Drop every connection. The driver may be used again afterwards."""
 
 
-class PerProcess(Generic[T]):
-    """A client of which every process has its own: connections must not be shared across a fork.
+class ParallelDriver(Driver):
+    """A store that takes one thing with each request; several requests are made at a time.
 
-    Args:
-        make: Makes the client.
-        close: Drops its connections.
+    Attributes:
+        requests_at_once: How many, of one process.
     """
 
-    def __init__(self, make: Callable[[], T], close: Callable[[T], object]) -> None:
-        self._make = make
-        self._close = close
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
-        self._client: T | None = None
-        #: The parent's, in a forked child: collecting it might end connections that are not ours.
-        self._inherited: list[T] = []
+    requests_at_once: int = 10
 
-    def get(self) -> T:
-        """The client of this process."""
-        client = self._client
-        if client is not None and self._pid == os.getpid():
-            return client
-        if self._pid != os.getpid():
-            # The lock may have been held in the parent; this process has one thread right after the fork.
-            self._lock = threading.Lock()
-            if self._client is not None:
-                self._inherited.append(self._client)
-            self._client, self._pid = None, os.getpid()
-        with self._lock:
-            # Threads that come at the same time share what the first of them makes.
-            if self._client is None:
-                self._client = self._make()
-            return self._client
+    def write_many(self, entries: Sequence[Entry]) -> None:
+        for _ in in_parallel(self.write, entries, self.requests_at_once):
+            continue
 
-    def close(self) -> None:
-        """Drop the client."""
-        client, self._client = self._client, None
-        if client is not None and self._pid == os.getpid():
-            self._close(client)
-        elif client is not None:
-            self._inherited.append(client)
+    def create_many(self, entries: Sequence[Entry]) -> None:
+        for _ in in_parallel(lambda entry: self.write(entry, ABSENT), entries, self.requests_at_once):
+            continue
 
 
 def in_parallel(function: Callable[[T], R], items: Sequence[T], threads: int) -> Iterator[R]:

@@ -10,8 +10,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.kv.aws import ClientError, client_of, code_of, translated
 from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored, pages
+from celeriac.drivers.aws import ClientError, client_of, code_of, translated
 from celeriac.exceptions import ImproperlyConfigured, OperationalError
 from celeriac.utils.url import parse_url, redact
 
@@ -65,7 +65,8 @@ class DynamoDBDriver(Driver):
             )
         self._client = client_of(
             "dynamodb",
-            options,
+            connect_timeout=options.connect_timeout,
+            timeout=options.timeout,
             aws_access_key_id=key,
             aws_secret_access_key=secret,
             region_name=region,

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, News, PerProcess, Stored
+from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, News, Stored
 from celeriac.drivers.datagrams import Announcer, Listener, news_directory
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError
+from celeriac.utils.per_process import PerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

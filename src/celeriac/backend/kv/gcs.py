@@ -10,8 +10,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, in_parallel, missing_package
+from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored, in_parallel, missing_package
 from celeriac.exceptions import ImproperlyConfigured, OperationalError, SessionRefused
+from celeriac.utils.per_process import PerProcess
 from celeriac.utils.url import parse_url
 
 try:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote
 
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, missing_package, pages
+from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored, missing_package, pages
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError
+from celeriac.utils.per_process import PerProcess
 from celeriac.utils.url import redact
 
 try:

@@ -12,8 +12,9 @@ from urllib.parse import quote
 
 from celeriac.backend.keys import GROUP_PREFIX, OWN_PREFIX, TASK_PREFIX, split_key
 from celeriac.backend.kv.columns import DocumentCodec
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, missing_package, pages
+from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored, missing_package, pages
 from celeriac.exceptions import BackendStoreError, ImproperlyConfigured, OperationalError, SessionRefused
+from celeriac.utils.per_process import PerProcess
 from celeriac.utils.url import redact
 
 try:

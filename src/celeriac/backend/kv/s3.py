@@ -9,8 +9,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.backend.kv.aws import CONNECTIONS, ClientError, client_of, code_of, translated
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, Stored, in_parallel, pages
+from celeriac.backend.kv.driver import ABSENT, ANY, Entry, ParallelDriver, Stored, in_parallel, pages
+from celeriac.drivers.aws import CONNECTIONS, ClientError, client_of, code_of, translated
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.url import parse_url
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from celeriac.backend.base import BackendOptions
-    from celeriac.backend.kv.driver import PerProcess
+    from celeriac.utils.per_process import PerProcess
 
 #: Objects in one request that deletes, the most the service takes.
 _DELETED_AT_ONCE: Final = 1000
@@ -27,7 +27,7 @@ _DELETED_AT_ONCE: Final = 1000
 _CHANGED: Final = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "NoSuchKey"})
 
 
-class S3Driver(Driver):
+class S3Driver(ParallelDriver):
     """Objects of a bucket.
 
     Args:
@@ -39,6 +39,7 @@ class S3Driver(Driver):
     name = "s3"
     expires = False
     longest_pause = 1.0
+    requests_at_once = CONNECTIONS
 
     def __init__(self, client: PerProcess[Any], bucket: str, base_path: str) -> None:
         self.url = f"s3://{bucket}/{base_path}"
@@ -71,14 +72,6 @@ class S3Driver(Driver):
                 return False
             raise
         return True
-
-    def write_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(self.write, entries, CONNECTIONS):
-            continue
-
-    def create_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(lambda entry: self.write(entry, ABSENT), entries, CONNECTIONS):
-            continue
 
     def delete(self, keys: Sequence[str]) -> None:
         for page in pages(keys, _DELETED_AT_ONCE):
@@ -115,7 +108,8 @@ def open_driver(url: str, options: BackendOptions) -> S3Driver:
         raise ImproperlyConfigured("result_backend is 's3', but no bucket is named: set s3_bucket")
     client = client_of(
         "s3",
-        options,
+        connect_timeout=options.connect_timeout,
+        timeout=options.timeout,
         aws_access_key_id=settings.get("s3_access_key_id"),
         aws_secret_access_key=settings.get("s3_secret_access_key"),
         region_name=parts.query.get("region") or settings.get("s3_region"),

@@ -13,7 +13,7 @@ from celeriac.exceptions import OperationalError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["LeadershipLost", "ScheduleStore", "Stored", "Write"]
+__all__ = ["LeadershipLost", "ScheduleStore", "Stored", "Write", "first_token"]
 
 
 class LeadershipLost(OperationalError):
@@ -53,6 +53,11 @@ class Write(NamedTuple):
         return cls(name, expected, expected + 1 if expected else random.randrange(1, 1 << 40), data)
 
 
+def first_token() -> int:
+    """The token that a new store counts from: another one than any store before it."""
+    return random.randrange(1, 1 << 31) << 20
+
+
 class ScheduleStore(Protocol):
     """A store. Used by one thread. Every method raises `OperationalError` when the store cannot be reached in time."""
 
@@ -68,7 +73,8 @@ class ScheduleStore(Protocol):
             ttl: Seconds until the lease runs out.
 
         Returns:
-            The fencing token, greater with every change of leader; None while another is the leader.
+            The fencing token, greater with every change of leader, from `first_token` on; None while another is the
+            leader.
         """
         ...
 

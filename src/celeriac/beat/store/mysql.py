@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.beat.store.sql import SQLStore
 from celeriac.drivers.mysql import Connection
@@ -11,6 +12,9 @@ from celeriac.utils.url import redact
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
+
+#: Seconds that a scheduler may be idle between two looks at the store, generously.
+_IDLE: Final = 5
 
 _TYPES = {
     # Two names make a key of at most 3072 bytes.
@@ -43,6 +47,8 @@ class MySQLSession:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._connection = Connection(url, timeout, timeout)
+        # A process that stands still within a transaction must not keep others from leading.
+        self.execute(f"SET SESSION wait_timeout = {math.ceil(timeout) + _IDLE}")
 
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return self._connection.run(statement, parameters)[0]

@@ -38,6 +38,8 @@ class PostgreSQLSession:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._connection = Connection(url, timeout, timeout)
+        # A process that stands still within a transaction must not keep others from leading.
+        self.execute(f"SET idle_in_transaction_session_timeout = {max(1000, round(timeout * 1000))}")
 
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         return self._connection.run(statement, parameters).rows

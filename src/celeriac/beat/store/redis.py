@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.beat.store.base import LeadershipLost, Stored, Write
+from celeriac.beat.store.base import LeadershipLost, Stored, Write, first_token
 from celeriac.drivers.resp_params import params_from_url
 from celeriac.drivers.resp_pool import RespPool
 from celeriac.utils.url import redact
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 #: Writes of one script; it keeps the server busy for a millisecond or two.
 _CHUNK: Final = 500
 
-# KEYS: leader, token. ARGV: holder, milliseconds. Returns the token, or 0 while another leads. Atomic.
+# KEYS: leader, token. ARGV: holder, milliseconds, the token to count from. Returns the token, or 0 while another leads.
+# Atomic.
 _ACQUIRE: Final = """
 local current = redis.call('GET', KEYS[1])
 if current == ARGV[1] then
@@ -25,6 +26,7 @@ elseif current then
     return 0
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[3], 'NX')
 return redis.call('INCR', KEYS[2])
 """
 # KEYS: leader. ARGV: holder. Returns 1 if it was the leader. Atomic.
@@ -74,7 +76,8 @@ class RedisStore:
         )
 
     def acquire(self, holder: str, ttl: float) -> int | None:
-        token = self._execute("EVAL", _ACQUIRE, 2, self._leader, self._token, holder, max(1, round(ttl * 1000)))
+        limits = max(1, round(ttl * 1000)), first_token()
+        token = self._execute("EVAL", _ACQUIRE, 2, self._leader, self._token, holder, *limits)
         return int(token) or None
 
     def release(self, holder: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from celeriac.beat.store.base import LeadershipLost, Stored, Write
+from celeriac.beat.store.base import LeadershipLost, Stored, Write, first_token
 from celeriac.exceptions import OperationalError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _UPDATE: Final = (
 _DELETE: Final = "DELETE FROM celeriac_schedule WHERE scope = %s AND name = %s AND revision = %s"
 _NAMES: Final = "SELECT name FROM celeriac_schedule WHERE scope = %s"
 _INSERT: Final = "INSERT INTO celeriac_schedule (scope, name, revision, data) VALUES (%s, %s, %s, %s)"
-_INSERT_LEADER: Final = "INSERT INTO celeriac_schedule_leader VALUES (%s, '', 0, 0, 0)"
+_INSERT_LEADER: Final = "INSERT INTO celeriac_schedule_leader VALUES (%s, '', %s, 0, 0)"
 
 
 class Session(Protocol):
@@ -178,7 +178,7 @@ class SQLStore:
                     session.execute(statement.format(**self._types))
             with session.transaction():
                 if not session.query(_VERSION, (self._scope,)):
-                    session.execute(_INSERT_LEADER, (self._scope,))
+                    session.execute(_INSERT_LEADER, (self._scope, first_token()))
         except BaseException:
             session.close()
             raise

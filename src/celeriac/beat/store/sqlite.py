@@ -6,6 +6,7 @@ one that does not start.
 
 from __future__ import annotations
 
+import dbm
 import logging
 import sqlite3
 import time
@@ -60,12 +61,22 @@ class SQLiteStore(SQLStore):
             return None
 
     def _put_aside(self, exc: Exception) -> None:
-        aside = self.path.with_name(f"{self.path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}")
-        logger.error(
-            "Removing corrupted schedule file %s: %s. It is kept as %s; when entries ran last is forgotten, and so "
-            "are entries added with `celeriac schedule add`",
-            self.path, exc, aside,
-        )  # fmt: skip
+        # What Celery's beat keeps by default, where Python has gdbm.
+        is_celery = dbm.whichdb(str(self.path)) == "dbm.gnu"
+        kind = "celery" if is_celery else "corrupt"
+        aside = self.path.with_name(f"{self.path.name}.{kind}-{time.strftime('%Y%m%d-%H%M%S')}")
+        if is_celery:
+            logger.warning(
+                "The schedule file %s was written by Celery's beat. It is kept as %s; when entries ran last is not "
+                "taken over: intervals are counted from now, and what was due while no beat ran is left out",
+                self.path, aside,
+            )  # fmt: skip
+        else:
+            logger.error(
+                "Removing corrupted schedule file %s: %s. It is kept as %s; when entries ran last is forgotten, and so "
+                "are entries added with `celeriac schedule add`",
+                self.path, exc, aside,
+            )  # fmt: skip
         self.path.rename(aside)
         for suffix in ("-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)

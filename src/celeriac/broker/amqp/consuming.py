@@ -12,6 +12,7 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from celeriac.broker.amqp.envelope import needs_count, read_delivery
+from celeriac.broker.amqp.presence import is_presence
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -93,6 +94,7 @@ class Consumption:
         self.collect()
         self._queues = [kept.get(name) or _Consumed(queue) for name, queue in wanted.items()]
         self._by_tag = {each.tag: each for each in self._queues if each.tag is not None}
+        self._start([each for each in self._queues if each.tag is None and is_presence(each.queue)], self._prefetch)
         return [
             delivery for each in left for delivery in (*each.counted, *(self._read(raw, each) for raw in each.arrived))
         ]
@@ -102,7 +104,7 @@ class Consumption:
         # Not 0, which means no limit.
         wanted = min(max(len(self.held) + limit, 1), _MAX_PREFETCH)
         if wanted > self._prefetch or (wanted * 2 < self._prefetch and self._roomy_for_long()):
-            self._start(self._queues, wanted)
+            self._start([each for each in self._queues if not is_presence(each.queue)], wanted)
         elif wanted * 2 >= self._prefetch:
             self._roomy_since = None
         self._start([each for each in self._queues if each.tag is None], self._prefetch)

@@ -6,13 +6,13 @@ Publishing them is the session's business.
 from __future__ import annotations
 
 import time
-import uuid
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.amqp.envelope import PERSISTENT, copy_headers, copy_properties
 from celeriac.drivers.amqp import ChannelClosed, Declarations
 from celeriac.message import DeadLetter, Message
+from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -48,7 +48,7 @@ def entry(delivery: Delivery, reason: str) -> OutgoingMessage:
     """The message that keeps a delivery and why it was set aside; it never expires."""
     headers = copy_headers(delivery, delivery.deliveries)
     headers |= {
-        _ID: str(uuid.uuid4()),
+        _ID: uuid4(),
         _REASON: reason,
         _QUEUE: delivery.queue,
         _DEAD_AT: time.time(),

@@ -7,13 +7,13 @@ also says until when it counts.
 from __future__ import annotations
 
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.amqp.envelope import PERSISTENT
 from celeriac.broker.base import MAX_NOTICES
 from celeriac.drivers.amqp import ChannelClosed, Declarations, OperationTimeout
 from celeriac.exceptions import OperationalError
+from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def read(link: Link, topic: str, deadline: float) -> list[str]:
 
     A mark is put at its end first, and reading ends there: a stream does not tell how much is in it.
     """
-    name, mark = stream_name(topic), uuid.uuid4().hex
+    name, mark = stream_name(topic), uuid4()
     try:
         link.control(deadline).queue_declare(name, passive=True, deadline=deadline)
     except ChannelClosed as error:

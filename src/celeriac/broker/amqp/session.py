@@ -9,6 +9,7 @@ then acknowledging the original.  A connection that breaks in between leaves bot
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +17,7 @@ from celeriac.broker.amqp import dead_letters, delay, notice_streams
 from celeriac.broker.amqp.consuming import Consumption
 from celeriac.broker.amqp.counting import Counting
 from celeriac.broker.amqp.envelope import copy_headers, copy_properties, without_deaths
+from celeriac.broker.amqp.presence import presence_queue, presence_queues
 from celeriac.broker.amqp.publishing import PAGE, Publishing, SessionSettings
 from celeriac.broker.base import next_session_id
 from celeriac.broker.topology import Queue
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from celeriac.drivers.amqp import OutgoingMessage
     from celeriac.drivers.amqp.link import Link
     from celeriac.message import DeadLetter, Delivery, Message
+
+logger = logging.getLogger("celeriac.broker.amqp")
 
 T = TypeVar("T")
 
@@ -77,14 +81,27 @@ class AMQPSession:
         self._check_open()
         deadline = self._link.deadline()
         self._publishing.declare(queues, deadline)
+        present = self._declared_presence(queues, deadline)
         try:
             if self._consumption is None:
                 self._consumption = Consumption(self._link.open_consuming(deadline), self.session_id)
-            left = self._consumption.replace(queues)
+            left = self._consumption.replace([*queues, *present])
             self._copy_back([self._consumption.hold(delivery) for delivery in left], charge=False)
             self._publishing.bind_delays(queues, deadline)
         except AMQPError as error:
             raise _lost(error) from error
+
+    def _declared_presence(self, queues: Sequence[Queue], deadline: float) -> list[Queue]:
+        """What this session consumes to be counted, as far as it may."""
+        present = presence_queues(queues)
+        try:
+            self._publishing.declare(present, deadline)
+        except SessionLost:
+            raise
+        except OperationalError as error:
+            logger.warning("Clients cannot count this session, and wait longer for answers: %s", error)
+            return []
+        return present
 
     def fetch(self, *, limit: int, wait: float) -> list[Delivery]:
         self._check_open()
@@ -323,7 +340,18 @@ class AMQPSession:
             self.declare([Queue("", exchange)])
             self._exchanges.add(exchange.name)
         self.publish_many([Publication(message, Destination(exchange.name, ""))])
-        return None
+        return self._count_present(presence_queue(exchange.name))
+
+    def _count_present(self, queue: Queue) -> int | None:
+        try:
+            # Declared rather than asked for: where there is none, the answer to a question closes the channel.
+            return self._link.control(deadline := self._link.deadline()).queue_declare(
+                queue.name, durable=queue.durable, arguments=queue.arguments, deadline=deadline
+            ).consumers  # fmt: skip
+        except ChannelClosed:
+            return None
+        except AMQPError as error:
+            raise as_operational(error) from error
 
     def keep_notices(self, topic: str, notices: Sequence[str], *, seconds: float) -> None:
         self._check_open()
@@ -338,6 +366,9 @@ class AMQPSession:
         arrived = [] if self._consumption is None else self._consumption.take_arrived(queue)
         self._settled(arrived)
         return len(arrived) + self._ask(queue, lambda channel, until: channel.queue_purge(queue, deadline=until))
+
+    def count_dead_letters(self) -> int:
+        return self.depths([dead_letters.DEAD_QUEUE])[dead_letters.DEAD_QUEUE]
 
     def depths(self, queues: Sequence[str]) -> dict[str, int]:
         self._check_open()

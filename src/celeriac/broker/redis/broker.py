@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from celeriac.broker.base import BrokerSession
 
 CAPABILITIES = BrokerCapabilities(
-    name="redis", fanout=True, fanout_by_key=True, priorities=True, exchanges=True, resumable=True
+    name="redis", fanout=True, fanout_by_key=True, priorities=True, exchanges=True, resumable=True, once=True
 )
 
 #: Seconds for one operation other than publishing, unless ``socket_timeout`` says otherwise.

@@ -9,7 +9,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from celeriac.broker.redis.layout import MalformedEnvelope, decode_envelope
+from celeriac.broker.envelope import MalformedEnvelope, decode_envelope
 from celeriac.drivers.resp import pack_command
 from celeriac.message import DeadLetter, Delivery, Message
 from celeriac.utils.dataclass import dataclass
@@ -70,8 +70,7 @@ class Consumption:
         self.claim_keys = [*delayed, *(each[step] for step in range(steps) for each in lists)]
         self.claim_arguments: list[str] = []
         for name in self.names:
-            # Restored by a Celery worker, a message goes to this queue alone, however it was routed at first.
-            self.claim_arguments += (f"{layout.prefix}{name}", f', "", {json.dumps(name)}]')
+            self.claim_arguments += (f"{layout.prefix}{name}", unacked_tail(name))
         self.watch = pack_command(("CLIENT", "CACHING", "YES")) + pack_command(("EXISTS", *self.claim_keys))
         self.steps = steps
         self.patterns = _channel_patterns(chosen, layout)
@@ -95,6 +94,14 @@ def _channel_patterns(queues: Sequence[Queue], layout: Layout) -> Mapping[bytes,
             for pattern in patterns:
                 found.setdefault(pattern.encode(), []).append(queue.name)
     return found
+
+
+def unacked_tail(queue: str) -> str:
+    """What follows the envelope in kombu's entry of a claimed message.
+
+    Restored by a Celery worker, it goes to this queue alone, however it was routed at first.
+    """
+    return f', "", {json.dumps(queue)}]'
 
 
 def read_claims(reply: Sequence[Any], names: Sequence[str], session_id: int) -> list[Delivery]:

@@ -7,16 +7,18 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.bindings import check_queue
-from celeriac.broker.redis.layout import TagSource, encode_envelope
+from celeriac.broker.envelope import TagSource, encode_envelope
 from celeriac.broker.redis.scripts import DELAY, PUBLISH
 from celeriac.drivers.resp import pack_command
 from celeriac.exceptions import EncodeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celeriac.broker.redis.layout import Layout
     from celeriac.broker.redis.scripts import Script
     from celeriac.broker.topology import Queue
-    from celeriac.message import Message, Publication
+    from celeriac.message import Message, Once, Publication
 
 logger = logging.getLogger("celeriac.broker.redis")
 
@@ -47,8 +49,11 @@ class Outbox:
         self.scripts: dict[int, tuple[Script, tuple[Any, ...], Publication | None]] = {}
         self.size = 0
 
-    def add_script(self, script: Script, arguments: tuple[Any, ...], routed: Publication | None = None) -> None:
+    def add_script(
+        self, script: Script, keys: tuple[str, ...], arguments: tuple[Any, ...], routed: Publication | None = None
+    ) -> None:
         """Add a call of a script."""
+        arguments = len(keys), *keys, *arguments
         self.scripts[len(self.data)] = (script, arguments, routed)
         self.data.append(pack_command(("EVALSHA", script.sha, *arguments)))
 
@@ -132,6 +137,10 @@ class Publishing:
                 commands.append(pack_command(("ZADD", layout.binding_deadlines, "GT", until, exchange)))
         return commands
 
+    def any_expires(self, names: Sequence[str]) -> bool:
+        """Whether one of these queues, if it was declared, expires."""
+        return any(name in self._expires_ms for name in names)
+
     def add(self, outbox: Outbox, items: list[Publication], start: int) -> int:
         """Add publications from a position on, until the outbox is full.
 
@@ -168,6 +177,12 @@ class Publishing:
                 kind = name = _HOLDABLE if item.holdable else _DELAYED
             else:
                 kind, name = _PLAIN, lists.get((routing_key, priority)) or self._list(routing_key, priority)
+            if item.once is not None:
+                self._finish(outbox, run)
+                run = _Run("", "", "")
+                words = (due, layout.delayed_member(priority, envelope)) if delayed else (envelope,)
+                self._put_once(outbox, item, item.once, name, words, delayed=delayed)
+                continue
             if name != run.name or routing_key != run.queue or len(run.words) >= RUN_LENGTH:
                 self._finish(outbox, run)
                 run = _Run(kind, name, routing_key)
@@ -190,13 +205,17 @@ class Publishing:
         if run.kind == _DELAYED:
             outbox.data.append(pack_command(("ZADD", layout.delayed(run.queue), *run.words)))
         elif run.kind == _HOLDABLE:
-            keys = (3, layout.delayed(run.queue), layout.sessions, layout.consumers(run.queue))
-            outbox.add_script(DELAY, (*keys, layout.prefix + run.queue, *run.words))
+            keys = layout.delayed(run.queue), layout.sessions, layout.consumers(run.queue)
+            outbox.add_script(DELAY, keys, (layout.prefix + run.queue, *run.words))
         else:
             outbox.data.append(pack_command(("LPUSH", run.name, *run.words)))
-            expires_ms = self._expires_ms.get(run.queue) if self._expires_ms else None
-            if expires_ms is not None:
-                outbox.data += [pack_command(("PEXPIRE", key, expires_ms)) for key in layout.lists(run.queue)]
+            self._expire(outbox, run.queue)
+
+    def _expire(self, outbox: Outbox, queue: str) -> None:
+        """Let the lists of a queue with a lifetime begin it anew."""
+        expires_ms = self._expires_ms.get(queue) if self._expires_ms else None
+        if expires_ms is not None:
+            outbox.data += [pack_command(("PEXPIRE", key, expires_ms)) for key in self._layout.lists(queue)]
 
     def broadcast(self, exchange: str, message: Message) -> tuple[str, str, bytes]:
         """The command that publishes to a fanout exchange; the server answers how many subscribers got it.
@@ -213,12 +232,47 @@ class Publishing:
     def _route(self, outbox: Outbox, item: Publication, envelope: bytes, priority: int, delayed: bool) -> None:
         layout, destination = self._layout, item.destination
         exchange, routing_key = destination.exchange, destination.routing_key
+        keys = layout.bindings(exchange), layout.exchanges, layout.sessions
         arguments = (
-            3, layout.bindings(exchange), layout.exchanges, layout.sessions,
             exchange, self._types.get(exchange, ""), routing_key, layout.channel(exchange, routing_key),
             layout.prefix, layout.separator, layout.suffix(priority),
             destination.queue.name if destination.queue is not None else "",
             item.not_before if delayed else "", layout.delayed(""), envelope,
             layout.consumers("") if item.holdable else "",
         )  # fmt: skip
-        outbox.add_script(PUBLISH, arguments, item)
+        if item.once is not None:
+            from celeriac.broker.redis.scripts.once import ONCE_PUBLISH
+
+            self._add_once(outbox, item, item.once, ONCE_PUBLISH, keys, arguments)
+        else:
+            outbox.add_script(PUBLISH, keys, arguments, item)
+
+    def _put_once(
+        self, outbox: Outbox, item: Publication, once: Once, name: str, words: tuple[Any, ...], *, delayed: bool
+    ) -> None:
+        """Put a message into a queue, once."""
+        # Few processes send such messages.
+        from celeriac.broker.redis.scripts.once import ONCE_DELAY, ONCE_PUT
+
+        layout, queue = self._layout, item.destination.routing_key
+        if delayed and item.holdable:
+            keys = layout.delayed(queue), layout.sessions, layout.consumers(queue)
+            self._add_once(outbox, item, once, ONCE_DELAY, keys, (layout.prefix + queue, *words))
+        elif delayed:
+            key = layout.delayed(queue)
+            self._add_once(outbox, item, once, ONCE_PUT, (key,), ("ZADD", key, *words))
+        else:
+            self._add_once(outbox, item, once, ONCE_PUT, (name,), ("LPUSH", name, *words))
+            self._expire(outbox, queue)
+
+    def _add_once(
+        self,
+        outbox: Outbox,
+        item: Publication,
+        once: Once,
+        script: Script,
+        keys: tuple[str, ...],
+        arguments: tuple[Any, ...],
+    ) -> None:
+        keys = *keys, self._layout.taken(once.scope)
+        outbox.add_script(script, keys, (*arguments, once.token, once.series, once.place), item)

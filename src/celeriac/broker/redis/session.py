@@ -8,11 +8,12 @@ from __future__ import annotations
 import logging
 import os
 import time
-import uuid
 from typing import TYPE_CHECKING, Any
 
-from celeriac.broker.base import MAX_NOTICES, next_session_id
+from celeriac.broker.base import MAX_NOTICES, RELAYED, next_session_id
 from celeriac.broker.bindings import check_sizes
+from celeriac.broker.envelope import with_eta
+from celeriac.broker.once import check_taken
 from celeriac.broker.redis import scripts
 from celeriac.broker.redis.client import Client
 from celeriac.broker.redis.consuming import (
@@ -24,8 +25,8 @@ from celeriac.broker.redis.consuming import (
     read_claims,
     read_dead_letter,
 )
-from celeriac.broker.redis.layout import with_eta
 from celeriac.broker.redis.publishing import Outbox, Publishing
+from celeriac.broker.redis.relaying import Relays, read_relayed
 from celeriac.drivers.resp import Push, ReplyError, RespConnection, pack_command
 from celeriac.exceptions import (
     CeleryError,
@@ -37,10 +38,12 @@ from celeriac.exceptions import (
     Unroutable,
 )
 from celeriac.utils.dataclass import dataclass
+from celeriac.utils.uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from celeriac.broker.base import RelayAddress
     from celeriac.broker.redis.layout import Layout
     from celeriac.broker.redis.scripts import Script
     from celeriac.broker.topology import Exchange, Queue
@@ -52,8 +55,11 @@ logger = logging.getLogger("celeriac.broker.redis")
 PAGE = 1000
 #: Seconds that acknowledgements may wait for another command to go with.
 _PUT_OFF = 0.005
+#: Seconds at most between searches for what Celery's workers left behind.
+_RESTORE_INTERVAL = 60.0
 #: Seconds between looks at the queues on a server that cannot notify: at first, and at last.
 _POLL_FIRST, _POLL_LAST = 0.005, 0.05
+_RELAYED = RELAYED.encode()
 
 
 @dataclass(frozen=True)
@@ -92,9 +98,10 @@ class RedisSession:
         self._client = Client(connection)
         self._layout = layout
         self._settings = settings
-        self._token = uuid.uuid4().hex
+        self._token = uuid4().replace("-", "")
         self._keys = self._make_keys()
         self._publishing = Publishing(layout)
+        self._relays = Relays(layout)
         self._consumption: Consumption | None = None
         self._broadcasts: list[Delivery] = []
         self._registered = self._closed = False
@@ -106,7 +113,7 @@ class RedisSession:
         self._poll = _POLL_FIRST
         #: Tags held, oldest first: the order in which `close` returns them.
         self._held: dict[bytes, None] = {}
-        self._swept_at = self._refreshed_at = float("-inf")
+        self._swept_at = self._restored_at = self._refreshed_at = self._renewed_at = float("-inf")
         connection.enable_wake()
 
     def _make_keys(self) -> tuple[Any, ...]:
@@ -127,7 +134,7 @@ class RedisSession:
         token, self._token = self._token, old._token
         self._keys = self._make_keys()
         self._end(old._connection)
-        if not self._beat(refresh=False, sweep=False)[0]:
+        if not self._beat()[0]:
             self._token = token
             self._keys = self._make_keys()
             return False
@@ -135,10 +142,14 @@ class RedisSession:
         # Acknowledgements whose reply did not arrive; running them twice changes nothing.
         for script, arguments in old._client.unanswered():
             self._client.script(script, *arguments)
-        known = self._held
-        unheard = [tag for tag in self._client.command("HKEYS", self._keys[4]) if tag not in known]
-        self._requeue(unheard, front=True, charge=False)
+        # What was relayed may not have been told yet; `reclaim` is for what will not be.
+        self._requeue([tag for tag in self._unheard() if not tag.startswith(_RELAYED)], front=True, charge=False)
         return True
+
+    def _unheard(self) -> list[bytes]:
+        """Tags of messages that this session holds, and has not been told of."""
+        known = self._held
+        return [tag for tag in self._client.command("HKEYS", self._keys[4]) if tag not in known]
 
     def _end(self, old: RespConnection) -> None:
         """Make sure that the server carries out nothing more of a broken connection.
@@ -203,9 +214,24 @@ class RedisSession:
                     ) from error
                 raise
 
+    def relay(
+        self, item: Publication, address: RelayAddress, tag: str, *, ended: Sequence[bytes] = (), timeout: float
+    ) -> bytes | None:
+        self._check_open()
+        deadline = time.monotonic() + timeout
+        arguments = self._relays.arguments(item, address, tag)
+        if arguments is None:
+            return None
+        check_sizes([item], self._settings.max_body_size)
+        held = self._client.script(scripts.RELAY, *arguments, *ended, deadline=deadline)
+        envelope: bytes = arguments[-3]
+        return envelope if held else b""
+
     def _check_scripts(self, outbox: Outbox, replies: Sequence[Any]) -> None:
         for position, (script, arguments, routed) in outbox.scripts.items():
             reached = self._client.known(script, replies[position], arguments)
+            if routed is not None and routed.once is not None:
+                check_taken(routed.once, reached)
             if not reached and routed is not None and routed.mandatory:
                 destination = routed.destination
                 raise Unroutable(
@@ -314,6 +340,25 @@ class RedisSession:
             if watch and not changed and not self._broadcasts and not self._wait(deadline, due):
                 return []
             watch = True
+
+    def relay_address(self) -> RelayAddress | None:
+        consumption = self._consumption
+        # Of queues without acknowledgement a session holds nothing, and a publish puts off the end of expiring ones.
+        if consumption is None or consumption.unacknowledged or self._publishing.any_expires(consumption.names):
+            return None
+        return self._token, tuple(consumption.names)
+
+    def read_relayed(self, queue: str, tag: str, envelope: bytes) -> Delivery:
+        return read_relayed(queue, tag, envelope, self.session_id)
+
+    def adopt(self, deliveries: Sequence[Delivery]) -> None:
+        self._held.update(dict.fromkeys(self._mine(deliveries)))
+
+    def reclaim(self, prefix: str) -> None:
+        self._check_open()
+        self._quiet = False
+        start = prefix.encode()
+        self._requeue([tag for tag in self._unheard() if tag.startswith(start)], front=True, charge=False)
 
     def _claim(self, limit: int, *, watch: bool) -> tuple[list[Delivery], float]:
         """Claim what is there; returns it and the seconds until a delayed message is due."""
@@ -490,29 +535,35 @@ class RedisSession:
 
     def heartbeat(self) -> None:
         self._check_open()
-        self._quiet = False
         self._register()
         settings, now = self._settings, time.monotonic()
         # A tenth early rather than one whole heartbeat late.
         sweep = now - self._swept_at >= 0.9 * settings.sweep_interval
+        # What Celery's workers left behind lies there for the visibility timeout, which is long.
+        restore = sweep and now - self._restored_at >= min(settings.visibility_timeout / 4, _RESTORE_INTERVAL)
         refresh = now - self._refreshed_at >= settings.visibility_timeout / 4
-        alive, *found = self._beat(refresh=refresh, sweep=sweep)
+        alive, *found = self._beat(refresh=refresh, sweep=int(sweep) + int(restore))
         if not alive:
             raise self._lost()
         if refresh:
             self._refreshed_at = now
-        self._declare_again()
-        self._announce()
+        if restore:
+            self._restored_at = now
+        # Both last for some leases: an idle session has better things to do than to say so with each heartbeat.
+        if now - self._renewed_at >= 0.9 * settings.lease:
+            self._declare_again()
+            self._announce()
+            self._renewed_at = now
         if sweep:
             self._swept_at = now
             self._sweep(*found)
 
-    def _beat(self, *, refresh: bool, sweep: bool) -> list[int]:
-        """Extend the lease; returns what the script does."""
+    def _beat(self, *, refresh: bool = False, sweep: int = 0) -> list[int]:
+        """Extend the lease; returns what the script does, and takes what it takes."""
         settings = self._settings
         answer: list[int] = self._client.script(
-            scripts.HEARTBEAT, *self._keys, self._token, settings.lease, int(refresh), int(sweep),
-            settings.visibility_timeout,
+            scripts.HEARTBEAT, *self._keys, self._token, settings.lease, int(refresh) if self._held or refresh else -1,
+            sweep, settings.visibility_timeout,
         )  # fmt: skip
         return answer
 
@@ -525,7 +576,7 @@ class RedisSession:
         now = time.monotonic()
         if now - beat < self._settings.lease / 3:
             return beat
-        if not self._beat(refresh=False, sweep=False)[0]:
+        if not self._beat()[0]:
             raise self._lost()
         return now
 
@@ -559,6 +610,8 @@ class RedisSession:
             if not count:
                 break
         if returned:
+            # The server tells of what others add, not of this.
+            self._quiet = False
             logger.info("Returned %d messages of workers that fell silent to their queues", returned)
 
     # ---------------------------------------------------------------------------------------- queries
@@ -622,6 +675,15 @@ class RedisSession:
             found[queue] += count
         return found
 
+    def count_delayed(self, queues: Sequence[str]) -> dict[str, int]:
+        self._check_open()
+        commands = [pack_command(("ZCARD", self._layout.delayed(queue))) for queue in queues]
+        return dict(zip(queues, self._send(b"".join(commands), len(commands)), strict=True))
+
+    def count_dead_letters(self) -> int:
+        self._check_open()
+        return int(self._client.command("XLEN", self._layout.dead))
+
     # ------------------------------------------------------------------------------------------- end
 
     def wake(self) -> None:
@@ -644,6 +706,7 @@ class RedisSession:
         self._withdraw()
         self._requeue(list(self._held)[::-1], front=True, charge=False)
         if self._registered:
+            self._requeue(self._unheard(), front=True, charge=False)
             self._client.script(scripts.RELEASE, *self._keys, self._token)
         for queue in self._consumption.queues if self._consumption else ():
             if queue.auto_delete or queue.exclusive:

@@ -88,7 +88,7 @@ class MySQLBroker:
         self.url = redact(url)
         self.options = options or BrokerOptions()
         refuse_unknown(self.options.transport_options, (), "MySQL")
-        self.capabilities = BrokerCapabilities("mysql", fanout=True, resumable=True)
+        self.capabilities = BrokerCapabilities("mysql", fanout=True, resumable=True, once=True)
 
     def connect(self, *, timeout: float | None = None, resume: BrokerSession | None = None) -> SQLSession:
         """Open a session.
@@ -149,7 +149,7 @@ class MySQLStore(Connection):
     def ids_parameter(self, ids: Sequence[int]) -> tuple[int, ...]:
         return tuple(ids)
 
-    def add_messages(self, rows: Sequence[Row]) -> None:
+    def add_messages(self, rows: Sequence[Row], *, durable: bool = True) -> None:
         for row in rows:
             if len(row[-1]) + _ROW_OVERHEAD > self.max_packet:
                 raise ImproperlyConfigured(

@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     from celeriac.broker.base import BrokerSession
     from celeriac.broker.sql.envelope import Row
 
-#: Seconds between looks while waiting, in case a notification was lost.
+#: Seconds between looks while waiting, in case a notification was lost; and at most, where leases are long because
+#: nobody is in a hurry.
 SAFETY_INTERVAL: Final = 1.0
+LONGEST_SAFETY_INTERVAL: Final = 4.0
+#: Part of a lease that it is.
+_SAFETY_SHARE: Final = 1 / 30
 
 #: Seconds for a statement, where no deadline is given; deleting a long queue takes its time.
 STATEMENT_TIMEOUT: Final = 30.0
@@ -126,7 +130,7 @@ class PostgreSQLBroker:
         refuse_unknown(self.options.transport_options, (), "PostgreSQL")
         self._url = _with_ssl(url, self.options.use_ssl)
         self.url = redact(url)
-        self.capabilities = BrokerCapabilities("postgresql", fanout=True, resumable=True)
+        self.capabilities = BrokerCapabilities("postgresql", fanout=True, resumable=True, once=True)
 
     def connect(self, *, timeout: float | None = None, resume: BrokerSession | None = None) -> SQLSession:
         """Open a session.
@@ -163,6 +167,7 @@ class PostgreSQLStore(Connection):
         self._pipe = WakePipe()
         super().__init__(url, connect_timeout, min(STATEMENT_TIMEOUT, max(options.lease, MIN_TIMEOUT)))
         self._channels: list[str] = []
+        self._safety_interval = min(max(SAFETY_INTERVAL, options.lease * _SAFETY_SHARE), LONGEST_SAFETY_INTERVAL)
         #: Precedence and id of the last message claimed from each queue.
         self._places: dict[str, tuple[int, int]] = {}
         self._front_at = 0.0
@@ -189,12 +194,12 @@ class PostgreSQLStore(Connection):
     def ids_parameter(self, ids: Sequence[int]) -> list[int]:
         return list(ids)
 
-    def add_messages(self, rows: Sequence[Row]) -> None:
+    def add_messages(self, rows: Sequence[Row], *, durable: bool = True) -> None:
         # The notification is a transaction of its own, in the same round trip: one lock serialises all that
         # notify until their commits are on disk, and this one has nothing to put there.
         notify = [(_NOTIFY, (_channels(row[0] for row in rows),))]
         if len(rows) < COPY_FROM:
-            self.run_pipeline([[(self.statements.insert_message, row) for row in rows], notify])
+            self.run_pipeline([[(self.statements.insert_message, row) for row in rows], notify], durable=durable)
         else:
             self.copy_in(_COPY, copy_data(rows))
             self.run_pipeline([notify], durable=False)
@@ -261,7 +266,7 @@ class PostgreSQLStore(Connection):
     def wait(self, seconds: float) -> bool:
         woken = False
         if not self.has_news:
-            woken = self._pipe.wait(min(seconds, SAFETY_INTERVAL), self.fileno())
+            woken = self._pipe.wait(min(seconds, self._safety_interval), self.fileno())
             self.take_news()
         self.has_news = False
         return woken

@@ -214,9 +214,13 @@ class Statements:
             "SELECT id, queue, reason, dead_at, deliveries, {content} FROM celeriac_dead_letters "
             "ORDER BY id DESC LIMIT %s"
         )
+        self.count_dead_letters = text("SELECT COUNT(*) FROM celeriac_dead_letters")
         self.remove_dead_letters = text("DELETE FROM celeriac_dead_letters WHERE {ids}")
         # Delays
         self.due = text("(SELECT MIN(visible_at) FROM celeriac_messages WHERE queue = %s AND visible_at IS NOT NULL)")
+        self.waits = text(
+            "EXISTS (SELECT 1 FROM celeriac_messages WHERE queue = %s AND session IS NULL AND visible_at IS NULL)"
+        )
         self.now = text("{now}")
 
         self._make_queues(text)
@@ -228,6 +232,7 @@ class Statements:
         self.depth = text(
             "SELECT COUNT(*) FROM celeriac_messages WHERE queue = %s AND session IS NULL AND visible_at IS NULL"
         )
+        self.delayed = text("SELECT COUNT(*) FROM celeriac_messages WHERE queue = %s AND visible_at IS NOT NULL")
         self.bindings_of = text(
             "SELECT b.exchange, b.type, b.binding_key, b.queue, q.message_ttl FROM celeriac_bindings b "
             "LEFT JOIN celeriac_queues q ON q.name = b.queue WHERE b.exchange = %s ORDER BY b.id"

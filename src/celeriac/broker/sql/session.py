@@ -19,12 +19,15 @@ from celeriac.message import Destination, Message, Publication
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from celeriac.broker.sql.once import OncePublisher
     from celeriac.broker.sql.store import Store
     from celeriac.broker.topology import Exchange, Queue
-    from celeriac.message import DeadLetter, Delivery
+    from celeriac.message import DeadLetter, Delivery, Once
 
 #: Seconds between two looks at delayed messages while there is other work: how late one may come.
 LOOK_INTERVAL = 0.05
+#: Seconds between two claims of what others are claiming.
+RIVAL_INTERVAL = 0.01
 
 
 class SQLSession:
@@ -44,6 +47,7 @@ class SQLSession:
         self._statements = store.statements
         self._options = options
         self._topology = Topology(store)
+        self._once: OncePublisher | None = None
         self._queues: list[str] = []
         self._turn = 0
         #: Id of the session's row: the fencing token of everything it claims.
@@ -66,13 +70,24 @@ class SQLSession:
         check_sizes(items, self._options.max_body_size)
         try:
             with self._store.within(seconds):
-                rows = self._topology.rows_of(items)
+                rows = self._topology.rows_of([item for item in items if item.once is None])
                 if rows:
-                    self._store.add_messages(rows)
+                    self._store.add_messages(rows, durable=not all(map(_is_transient, items)))
+                for item in items:
+                    if item.once is not None:
+                        self._publish_once(item, item.once)
         except TimeoutError as exc:
             raise PublishTimeout(
                 f"publishing {len(items)} messages took longer than {seconds:g} s (broker_publish_timeout): {exc}"
             ) from exc
+
+    def _publish_once(self, item: Publication, once: Once) -> None:
+        if self._once is None:
+            # Few processes send such messages.
+            from celeriac.broker.sql.once import OncePublisher
+
+            self._once = OncePublisher(self._store)
+        self._once.publish(once, self._topology.rows_of([item]))
 
     # Taking
 
@@ -86,17 +101,21 @@ class SQLSession:
     def fetch(self, *, limit: int, wait: float) -> list[Delivery]:
         self._check_open()
         deadline = time.monotonic() + wait
-        woken = False
-        while True:
+        self._stay_alive()
+        if time.monotonic() >= self._look_at:
+            self._look()
+        deliveries = self._claim(limit)
+        while not deliveries and (remaining := deadline - time.monotonic()) > 0:
             self._stay_alive()
-            if time.monotonic() >= self._look_at:
-                self._promote()
-            deliveries = self._claim(limit)
-            remaining = deadline - time.monotonic()
-            if deliveries or woken or remaining <= 0:
-                return deliveries
-            if (due := self._promote()) > 0:
-                woken = self._store.wait(min(remaining, due, self._options.lease / 3))
+            # One question while there is nothing to do: an idle session asks it every second.
+            due = self._look()
+            if due <= 0:
+                deliveries = self._claim(limit)
+                # Others are claiming what waits.
+                due = RIVAL_INTERVAL
+            if not deliveries and self._store.wait(min(remaining, due, self._options.lease / 3)):
+                return self._claim(limit)
+        return deliveries
 
     def _claim(self, limit: int) -> list[Delivery]:
         count = len(self._queues)
@@ -113,12 +132,14 @@ class SQLSession:
         self._held.update(delivery.tag for delivery in deliveries)
         return deliveries
 
-    def _promote(self) -> float:
-        """Let due messages wait; returns the seconds until the next ones are due, 0 when some were."""
-        if not self._queues:
+    def _look(self) -> float:
+        """Let due messages wait; returns the seconds until the next ones are due, 0 when any wait."""
+        count = len(self._queues)
+        if not count:
             return math.inf
-        looks = [self._statements.now] + [self._statements.due] * len(self._queues)
-        ((now, *dues),) = self._store.query(f"SELECT {', '.join(looks)}", self._queues)
+        looks = [self._statements.now] + [self._statements.due] * count + [self._statements.waits] * count
+        ((now, *seen),) = self._store.query(f"SELECT {', '.join(looks)}", [*self._queues, *self._queues])
+        dues, waits = seen[:count], seen[count:]
         started = time.monotonic()
         promoted = [
             self._store.promote(queue)
@@ -132,7 +153,7 @@ class SQLSession:
         # Somebody else holds rows that are due: look again soon, but not in a circle.
         until_due = max(until_due, 0.001)
         self._look_at = started + min(until_due, LOOK_INTERVAL)
-        return float(until_due)
+        return 0.0 if any(waits) else float(until_due)
 
     # Settling
 
@@ -289,6 +310,14 @@ class SQLSession:
         self._check_open()
         return {queue: int(self._store.query(self._statements.depth, (queue,))[0][0]) for queue in queues}
 
+    def count_delayed(self, queues: Sequence[str]) -> dict[str, int]:
+        self._check_open()
+        return {queue: int(self._store.query(self._statements.delayed, (queue,))[0][0]) for queue in queues}
+
+    def count_dead_letters(self) -> int:
+        self._check_open()
+        return int(self._store.query(self._statements.count_dead_letters)[0][0])
+
     def broadcast(self, exchange: Exchange, message: Message) -> int | None:
         self.publish_many([Publication(message, Destination(exchange.name, ""))])
         return int(self._store.query(self._statements.receivers, (exchange.name,))[0][0])
@@ -338,6 +367,11 @@ class SQLSession:
 def _notice_queue(topic: str) -> str:
     """The queue that keeps notices; nobody consumes it."""
     return f"celeriac.notices.{topic}"
+
+
+def _is_transient(item: Publication) -> bool:
+    """It need not outlive a crash of the server."""
+    return item.message.properties.get("delivery_mode") == 1
 
 
 def _queues_of(deliveries: Iterable[Delivery]) -> list[str]:

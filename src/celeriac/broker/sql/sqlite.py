@@ -79,7 +79,7 @@ class SQLiteBroker:
         app_name = self.options.app_name or DEFAULT_APP_NAME
         self.path: Path = database_path(url, app_name)
         self.url = f"sqlite:///{self.path}"
-        self.capabilities = BrokerCapabilities("sqlite", fanout=True, resumable=True)
+        self.capabilities = BrokerCapabilities("sqlite", fanout=True, resumable=True, once=True)
 
     def connect(self, *, timeout: float | None = None, resume: BrokerSession | None = None) -> SQLSession:
         """Open a session.
@@ -126,7 +126,7 @@ class SQLiteStore(Database):
     def ids_parameter(self, ids: Sequence[int]) -> str:
         return json.dumps(ids)
 
-    def add_messages(self, rows: Sequence[Row]) -> None:
+    def add_messages(self, rows: Sequence[Row], *, durable: bool = True) -> None:
         if len(rows) == 1:
             super().execute(self.statements.insert_message, rows[0])
         else:

@@ -56,8 +56,13 @@ class Store(Protocol):
         """The parameter of the dialect's condition on ids."""
         ...
 
-    def add_messages(self, rows: Sequence[Row]) -> None:
-        """Insert messages, all or none, and tell who waits for their queues."""
+    def add_messages(self, rows: Sequence[Row], *, durable: bool = True) -> None:
+        """Insert messages, all or none, and tell who waits for their queues.
+
+        Args:
+            rows: The messages.
+            durable: As for `execute`.
+        """
         ...
 
     def claim(self, session: int, queues: Sequence[str], limit: int) -> list[Row]:

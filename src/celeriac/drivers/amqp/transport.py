@@ -7,8 +7,11 @@ import socket
 import ssl
 import threading
 import time
+from typing import Any
 
 from celeriac.drivers.amqp.errors import ConnectionLost, ConnectionRefused
+from celeriac.utils.polling import make_poll
+from celeriac.utils.url import lookup_form
 
 #: One read takes at most this much.
 READ_SIZE = 131072
@@ -28,7 +31,7 @@ class Transport:
         self._fileno = sock.fileno()
         self._want_write = False
         self._closed = False
-        self._pollers: dict[tuple[bool, bool], select.poll] = {}
+        self._pollers: dict[tuple[bool, bool], Any] = {}
         self._wake_lock = threading.Lock()
         self._woken = False
         self._wake_receiver, self._wake_sender = socket.socketpair()
@@ -85,20 +88,13 @@ class Transport:
         write = write or self._want_write
         self._want_write = False
         seconds = max(timeout, 0.0)
-        if hasattr(select, "poll"):
-            poller = self._pollers.get((write, wakeable)) or self._make_poller(write, wakeable)
-            # Rounded up: poll counts in milliseconds, and a wait that ends early would spin until the
-            # deadline.
-            poller.poll(int(seconds * 1000) + 1 if seconds else 0)
-        else:  # eventlet removes poll from the module
-            readers: list[int | socket.socket] = [self._fileno]
-            if wakeable:
-                readers.append(self._wake_receiver)
-            select.select(readers, [self._fileno] if write else [], [], seconds)
+        poller = self._pollers.get((write, wakeable)) or self._make_poller(write, wakeable)
+        # Rounded up: poll counts in milliseconds, and a wait that ends early would spin until the deadline.
+        poller.poll(int(seconds * 1000) + 1 if seconds else 0)
         return wakeable and self._take_wake()
 
-    def _make_poller(self, write: bool, wakeable: bool) -> select.poll:
-        poller = self._pollers[write, wakeable] = select.poll()
+    def _make_poller(self, write: bool, wakeable: bool) -> Any:
+        poller = self._pollers[write, wakeable] = make_poll()
         poller.register(self._fileno, select.POLLIN | (select.POLLOUT if write else 0))
         if wakeable:
             poller.register(self._wake_receiver, select.POLLIN)
@@ -148,7 +144,7 @@ def open_transport(
     """
     peer = f"{host}:{port}"
     try:
-        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(lookup_form(host), port, type=socket.SOCK_STREAM)
     except OSError as exc:
         raise ConnectionRefused(f"cannot look up {host!r}: {exc}") from exc
     failure: OSError | None = None

@@ -25,6 +25,10 @@ READY: Final = 0
 BEGUN: Final = 1
 OUTCOMES: Final = 2
 EVENTS: Final = 3
+RELAYED: Final = 4
+
+#: Runners whose jobs are greenlets, by the name of their library.
+GREENLETS: Final = ("gevent", "eventlet")
 
 #: Kinds of message about one job that the coordinator sends, besides jobs: raise its soft limit, cancel it.
 EXCEED: Final = 0

@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celeriac.current import pop_task, push_task
-from celeriac.execution import chords
 from celeriac.execution.coroutines import Steering, acall, use_loop_of_pool
 from celeriac.execution.execute import UNREADABLE
 from celeriac.execution.job import CANCELLED, IGNORED, Outcome
@@ -200,7 +199,7 @@ class CoroutineRunner:
             return
         if job.announce:
             self._desk.begun(job)
-        if chords.ONCE in job.headers and not await self._apart(self._executor.may_begin, job):
+        if self._executor.has_to_ask(job) and not await self._apart(self._executor.may_begin, job):
             self._results.finish(Outcome(job.seq, IGNORED, 0.0), more=True)
             return
         self._executor.started(run)
@@ -208,6 +207,9 @@ class CoroutineRunner:
         run.request._postponed = []
         try:
             await self._surround(run, steering)
+        except Exception as exc:
+            self._executor.note_internal_error(run, exc)
+            raise
         finally:
             pop_task(token)
         self._results.finish(self._executor.outcome(run), more=True)

@@ -94,9 +94,10 @@ class LeaseContract:
     def test_a_silent_session_that_held_very_many_is_swept_to_the_end(
         self, subject: BrokerUnderTest, hold: Hold, rescuer: BrokerSession
     ) -> None:
-        holder, queue, _ = hold(2500)
+        very_many = subject.many // 4
+        holder, queue, _ = hold(very_many)
         self.fall_silent(subject, holder)
-        assert len(self.rescue(rescuer, queue, 2500)) == 2500
+        assert len(self.rescue(rescuer, queue, very_many)) == very_many
 
     def test_settling_after_the_lease_is_a_no_op(
         self, subject: BrokerUnderTest, hold: Hold, rescuer: BrokerSession

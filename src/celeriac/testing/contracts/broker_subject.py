@@ -33,6 +33,7 @@ class BrokerUnderTest:
         transport_options: Passed on to the driver.
         urgent: The priority that goes first.
         ordinary: A priority that goes last.
+        many: Messages of a large batch.
         reaction: Seconds within which an idle session notices a message, as a median of nine in a row.
         silence: Makes a session fall silent, where not using it is not enough.
         put_malformed: Puts something into a queue that is no message; None if a broker cannot hold it.
@@ -45,6 +46,7 @@ class BrokerUnderTest:
     transport_options: Mapping[str, Any] = field(default_factory=dict)
     urgent: int = 9
     ordinary: int = 0
+    many: int = 10_000
     reaction: float = 0.25
     silence: Callable[[BrokerSession], None] | None = None
     put_malformed: Callable[[str], None] | None = None

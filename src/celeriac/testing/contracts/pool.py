@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celeriac import Celery
 from celeriac.execution.job import FAILED, SUCCEEDED, Job
+from celeriac.testing.pool_app import pool_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+    from pathlib import Path
 
     from celeriac.pool.base import Pool, Slot
 
@@ -22,28 +22,6 @@ __all__ = ["PoolContract", "PoolEvents", "pool_app"]
 
 #: Seconds after which something that should have happened is given up.
 PATIENCE = 60.0
-
-
-def pool_app() -> Celery:
-    """The application whose tasks the contract runs."""
-    app = Celery("pool-contract", broker="memory://", backend="disabled://", set_as_current=False)
-
-    @app.task(name="succeed")
-    def succeed() -> None:
-        return None
-
-    @app.task(name="fail")
-    def fail() -> None:
-        raise ValueError("on purpose")
-
-    @app.task(name="wait")
-    def wait(began: str, gate: str) -> None:
-        Path(began).touch()
-        while not Path(gate).exists():
-            time.sleep(0.005)
-
-    app.finalize()
-    return app
 
 
 class PoolEvents:

@@ -9,14 +9,24 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from celeriac.config.censor import MASK
+from celeriac.pool.runners.base import GREENLETS
 from celeriac.utils.saferepr import saferepr
 from celeriac.worker.commands.registry import INSPECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from celeriac.pool.base import Pool
     from celeriac.worker.commands.state import ControlState
 
+#: What monitors know the pools by.
+IMPLEMENTATIONS: Final = {
+    "prefork": "celery.concurrency.prefork:TaskPool",
+    "solo": "celery.concurrency.solo:TaskPool",
+    "threads": "celery.concurrency.thread:TaskPool",
+    "eventlet": "celery.concurrency.eventlet:TaskPool",
+    "gevent": "celery.concurrency.gevent:TaskPool",
+}
 _USAGE: Final = (
     "utime", "stime", "maxrss", "ixrss", "idrss", "isrss", "minflt", "majflt", "nswap", "inblock", "oublock", "msgsnd",
     "msgrcv", "nsignals", "nvcsw", "nivcsw",
@@ -36,19 +46,20 @@ def stats(state: ControlState, **_: Any) -> dict[str, Any]:
         "broker": _broker(state),
         "prefetch_count": state.consumer.qos.value,
         "rusage": {name: getattr(usage, f"ru_{name}") for name in _USAGE},
+        **state.step_info(),
     }
 
 
 def _pool(state: ControlState) -> dict[str, Any]:
     pool, conf = state.parts.pool, state.app.conf
     slots = pool.slots
-    cls = type(pool)
     counts = [slot.started_jobs for slot in slots]
     total = sum(counts)
     shares = [f"{100 * count / total:.2f}%" for count in counts] if total else []
     return {
-        "implementation": f"{cls.__module__}:{cls.__name__}",
+        "implementation": IMPLEMENTATIONS.get(pool.name) or f"{type(pool).__module__}:{type(pool).__name__}",
         "max-concurrency": pool.size,
+        **_threads(pool),
         "processes": [slot.pid for slot in slots if slot.pid],
         "max-tasks-per-child": conf.worker_max_tasks_per_child or "N/A",
         "put-guarded-by-semaphore": False,
@@ -62,6 +73,16 @@ def _pool(state: ControlState) -> dict[str, Any]:
             "inqueues": {"total": len(slots), "active": sum(bool(slot.assigned) for slot in slots)},
         },
     }
+
+
+def _threads(pool: Pool) -> dict[str, int]:
+    """What pools of threads and of greenlets tell besides."""
+    if pool.name == "threads":
+        return {"threads": pool.size}
+    if pool.name not in GREENLETS:
+        return {}
+    running = sum(len(slot.assigned) for slot in pool.slots)
+    return {"free-threads": max(0, pool.size - running), "running-threads": min(pool.size, running)}
 
 
 def _broker(state: ControlState) -> dict[str, Any]:

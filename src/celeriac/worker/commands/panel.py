@@ -12,6 +12,8 @@ from celeriac.worker.commands.state import Consumer, ControlState
 from celeriac.worker.mailbox import NO_REPLY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celeriac.app.base import Celery
     from celeriac.control.mailbox import Request
     from celeriac.worker.commands.state import WorkerParts
@@ -26,10 +28,13 @@ class Panel:
         app: The application.
         hostname: Name of the node.
         parts: The worker.
+        step_info: Gives what the steps of users tell of themselves.
     """
 
-    def __init__(self, app: Celery, hostname: str, parts: WorkerParts) -> None:
-        self.state = ControlState(app, hostname, Consumer(app, hostname, parts), parts, time.monotonic())
+    def __init__(
+        self, app: Celery, hostname: str, parts: WorkerParts, step_info: Callable[[], dict[str, Any]] = dict
+    ) -> None:
+        self.state = ControlState(app, hostname, Consumer(app, hostname, parts), parts, time.monotonic(), step_info)
 
     def carry_out(self, request: Request) -> Any:
         """The answer to a request; an error is an answer too."""

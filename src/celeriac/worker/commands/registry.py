@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar, cast, overload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -70,27 +70,35 @@ def load_builtins() -> None:
     builtin.register()
 
 
-@overload
-def control_command(function: F, /) -> F: ...
+class CommandDecorator(Protocol):
+    """A decorator that is used with or without options."""
+
+    @overload
+    def __call__(self, function: F, /) -> F: ...
+
+    @overload
+    def __call__(
+        self,
+        function: None = None,
+        /,
+        *,
+        name: str | None = ...,
+        alias: str | None = ...,
+        type: str = ...,
+        visible: bool = ...,
+        default_timeout: float = ...,
+        help: str | None = ...,
+        signature: str | None = ...,
+        args: Sequence[tuple[str, Callable[[str], Any]]] | None = ...,
+        variadic: str | None = ...,
+    ) -> Callable[[F], F]: ...
 
 
-@overload
-def control_command(
-    function: None = None,
-    /,
-    *,
-    name: str | None = ...,
-    alias: str | None = ...,
-    type: str = ...,
-    visible: bool = ...,
-    default_timeout: float = ...,
-    help: str | None = ...,
-    signature: str | None = ...,
-    args: Sequence[tuple[str, Callable[[str], Any]]] | None = ...,
-    variadic: str | None = ...,
-) -> Callable[[F], F]: ...
+def _typed(function: Callable[..., Any]) -> CommandDecorator:
+    return cast("CommandDecorator", function)
 
 
+@_typed
 def control_command(function: Any = None, /, **options: Any) -> Any:
     """Decorator: a command that changes something (``celeriac control``).
 
@@ -107,27 +115,7 @@ def control_command(function: Any = None, /, **options: Any) -> Any:
     return _decorate(function, {"type": CONTROL} | options)
 
 
-@overload
-def inspect_command(function: F, /) -> F: ...
-
-
-@overload
-def inspect_command(
-    function: None = None,
-    /,
-    *,
-    name: str | None = ...,
-    alias: str | None = ...,
-    type: str = ...,
-    visible: bool = ...,
-    default_timeout: float = ...,
-    help: str | None = ...,
-    signature: str | None = ...,
-    args: Sequence[tuple[str, Callable[[str], Any]]] | None = ...,
-    variadic: str | None = ...,
-) -> Callable[[F], F]: ...
-
-
+@_typed
 def inspect_command(function: Any = None, /, **options: Any) -> Any:
     """Decorator: a command that tells something (``celeriac inspect``). See `control_command`."""
     return _decorate(function, {"type": INSPECT} | options)

@@ -155,6 +155,7 @@ class ControlState:
         request: What is being carried out.
         samples: What `memsample` saw.
         started_at: Monotonic time at which the worker began.
+        step_info: Gives what the steps of users tell of themselves.
     """
 
     app: Celery
@@ -162,6 +163,7 @@ class ControlState:
     consumer: Consumer
     parts: WorkerParts
     started_at: float
+    step_info: Callable[[], dict[str, Any]] = dict
     request: Request | None = None
     samples: list[tuple[float, int]] = field(default_factory=list)
 

@@ -10,9 +10,10 @@ import pytest
 
 from celeriac.backend import BackendOptions, ResultRecord
 from celeriac.backend.kv.backend import KeyValueBackend
-from celeriac.backend.kv.driver import Entry, PerProcess, Stored
+from celeriac.backend.kv.driver import Entry, Stored
 from celeriac.backend.kv.watcher import Waiter, Watcher
 from celeriac.exceptions import BackendGetMetaError, BackendStoreError, OperationalError, TimeoutError
+from celeriac.utils.per_process import PerProcess
 from tests.support import PATIENCE, wait_until
 from tests.unit.backend.kv.dict_driver import DictDriver
 

@@ -17,8 +17,9 @@ from celeriac.backend.kv.cassandra.client import translated
 from celeriac.backend.kv.cassandra.rows import Kept, RowCodec
 from celeriac.backend.kv.cassandra.tables import Value
 from celeriac.backend.kv.cassandra.transactions import Seen, Transactions
-from celeriac.backend.kv.driver import ABSENT, ANY, Driver, Entry, PerProcess, Stored, in_parallel
+from celeriac.backend.kv.driver import ABSENT, ANY, Entry, ParallelDriver, Stored, in_parallel
 from celeriac.exceptions import BackendStoreError
+from celeriac.utils.per_process import PerProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +38,7 @@ _LARGEST: Final = 16 << 20
 _TICK: Final = dt.timedelta(milliseconds=1)
 
 
-class CassandraDriver(Driver):
+class CassandraDriver(ParallelDriver):
     """Two tables of a keyspace.
 
     Args:
@@ -46,6 +47,7 @@ class CassandraDriver(Driver):
         timeout: Seconds after which what is tried again and again has failed.
     """
 
+    requests_at_once = _WRITES_AT_ONCE
     name = "cassandra"
     url = "cassandra://"
     longest_pause = 0.5
@@ -100,14 +102,6 @@ class CassandraDriver(Driver):
             return Value(data, uuid4(), row.status, date)
 
         return self._transactions.keep(key, make, ttl, expecting)
-
-    def write_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(self.write, entries, _WRITES_AT_ONCE):
-            continue
-
-    def create_many(self, entries: Sequence[Entry]) -> None:
-        for _ in in_parallel(lambda entry: self.write(entry, ABSENT), entries, _WRITES_AT_ONCE):
-            continue
 
     def delete(self, keys: Sequence[str]) -> None:
         tables = self._tables()

@@ -6,7 +6,7 @@ server's clock only.  Names of sessions' hashes are computed inside, so they nee
 
 from __future__ import annotations
 
-from celeriac.broker.redis.scripts.claiming import CLAIM, NOT_ALIVE
+from celeriac.broker.redis.scripts.claiming import CLAIM, NOT_ALIVE, RELAY
 from celeriac.broker.redis.scripts.leases import HEARTBEAT, REGISTER, RELEASE, RESTORE, SWEEP
 from celeriac.broker.redis.scripts.parts import Script
 from celeriac.broker.redis.scripts.queueing import DELAY, DROP, PUBLISH, PURGE, UNDELAY
@@ -23,6 +23,7 @@ __all__ = [
     "PUBLISH",
     "PURGE",
     "REGISTER",
+    "RELAY",
     "RELEASE",
     "REQUEUE",
     "RESTORE",

@@ -2,10 +2,36 @@
 
 from __future__ import annotations
 
-from celeriac.broker.redis.scripts.parts import BATCH, KEYS, Script
+from celeriac.broker.redis.scripts.parts import BATCH, FORGET, KEYS, MINE, TIME, Script
 
 #: What CLAIM returns in place of the time to the next delayed message when the session is not alive.
 NOT_ALIVE = -2
+
+# RELAY: publish a message, to the session that would fetch it next if that has nothing else to fetch.
+#   KEYS[1..6], the session's; then all lists it fetches from.
+#   ARGV: the session's token, tag, envelope, tail of kombu's unacked entry, the list; then tags of messages to
+#   settle for good, if the session holds them.
+#   Returns 1 when the session holds it, as if claimed; 0 when it is in the list.
+RELAY = Script(
+    "relay",
+    KEYS
+    + TIME
+    + BATCH
+    + FORGET
+    + MINE
+    + """
+if #ARGV > 5 then forget((mine({unpack(ARGV, 6)})), true) end
+local alive = redis.call('ZSCORE', sessions, ARGV[1])
+if alive and tonumber(alive) > now and redis.call('EXISTS', unpack(KEYS, 7)) == 0 then
+  redis.call('HSET', unacked, ARGV[2], '[' .. ARGV[3] .. ARGV[4])
+  redis.call('ZADD', index, string.format('%.6f', now), ARGV[2])
+  redis.call('HSET', held, ARGV[2], ARGV[5])
+  return 1
+end
+redis.call('LPUSH', ARGV[5], ARGV[3])
+return 0
+""",
+)
 
 # CLAIM: move due delayed messages to their lists, then pop from the lists and record each message as held.  It stops
 # within 32 messages of having 16 MiB, so that neither the server nor the worker has to hold hundreds of large ones.

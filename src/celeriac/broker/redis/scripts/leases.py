@@ -17,8 +17,9 @@ return 1
 )
 
 # HEARTBEAT: extend a session's lease.
-#   KEYS[1..6].  ARGV: token, lease in seconds, 1 to refresh kombu's index of everything held (a small set is
-#   refreshed anyhow), 1 to look for lapsed sessions, visibility timeout in seconds.
+#   KEYS[1..6].  ARGV: token, lease in seconds, 1 to refresh kombu's index of everything held, 0 of a small set only and
+#   -1 of nothing, 1 to look for lapsed sessions and 2 for stale entries of kombu's index too, visibility timeout in
+#   seconds.
 #   Returns {0} when the session is not alive, else {1, lapsed sessions, stale entries of kombu's index}.
 HEARTBEAT = Script(
     "heartbeat",
@@ -29,7 +30,7 @@ HEARTBEAT = Script(
 local alive = redis.call('ZSCORE', sessions, ARGV[1])
 if not alive or tonumber(alive) <= 0 then return {0} end
 redis.call('ZADD', sessions, now + tonumber(ARGV[2]), ARGV[1])
-local count = redis.call('HLEN', held)
+local count = ARGV[3] == '-1' and 0 or redis.call('HLEN', held)
 if count > 0 and (ARGV[3] == '1' or count <= 256) then
   local stamp, tags = string.format('%.6f', now), redis.call('HKEYS', held)
   for i = 1, #tags, 400 do
@@ -41,10 +42,10 @@ if count > 0 and (ARGV[3] == '1' or count <= 256) then
     redis.call('ZADD', index, unpack(args))
   end
 end
-if ARGV[4] ~= '1' then return {1, 0, 0} end
-local stale = string.format('(%.6f', now - tonumber(ARGV[5]))
-return {1, redis.call('ZCOUNT', sessions, '-inf', string.format('(%.6f', now)),
-        redis.call('ZCOUNT', index, '-inf', stale)}
+if ARGV[4] == '0' then return {1, 0, 0} end
+local lapsed = redis.call('ZCOUNT', sessions, '-inf', string.format('(%.6f', now))
+if ARGV[4] == '1' then return {1, lapsed, 0} end
+return {1, lapsed, redis.call('ZCOUNT', index, '-inf', string.format('(%.6f', now - tonumber(ARGV[5])))}
 """,
 )
 

@@ -72,6 +72,20 @@ local function forget(tags, counts)
 end
 """
 
+# mine(tags): those that this session holds, and the lists they came from.
+MINE = """
+local function mine(tags)
+  local owned, from, lists = {}, lookup(held, tags), {}
+  for i = 1, #tags do
+    if from[i] then
+      owned[#owned + 1] = tags[i]
+      lists[#lists + 1] = from[i]
+    end
+  end
+  return owned, lists
+end
+"""
+
 # envelope(entry, tag): the raw envelope out of kombu's `[envelope, "exchange", "routing key"]`, without decoding it:
 # the boundary is the last `}, "`, because a quote within a JSON string has a backslash before it.
 # mark(envelope): the same with delivery_info.redelivered set, for the eyes of Celery's workers.

@@ -2,20 +2,7 @@
 
 from __future__ import annotations
 
-from celeriac.broker.redis.scripts.parts import BATCH, ENVELOPE, FORGET, KEYS, Script
-
-MINE = """
-local function mine(tags)
-  local owned, from, lists = {}, lookup(held, tags), {}
-  for i = 1, #tags do
-    if from[i] then
-      owned[#owned + 1] = tags[i]
-      lists[#lists + 1] = from[i]
-    end
-  end
-  return owned, lists
-end
-"""
+from celeriac.broker.redis.scripts.parts import BATCH, ENVELOPE, FORGET, KEYS, MINE, Script
 
 # SETTLE: settle for good what this session holds of the given tags; others are ignored.
 #   KEYS[1..6].  ARGV: tags.  Returns how many it held.

@@ -1,0 +1,1 @@
+# Made by scripts/celery_stubs.py.

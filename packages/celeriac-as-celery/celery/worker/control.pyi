@@ -1,0 +1,3 @@
+# Made by scripts/celery_stubs.py.
+from celeriac.worker.control import *
+from celeriac.compat.panel import Panel as Panel

@@ -1,0 +1,3 @@
+# Made by scripts/celery_stubs.py.
+from celeriac.worker.assembly import Worker as _WorkController
+WorkController = _WorkController

@@ -1,0 +1,1 @@
+"""What some programs use beside tasks and workers: integrations, tools, help for tests."""

@@ -1,0 +1,1 @@
+"""What Django projects use; `celeriac.fixups.django` makes an app fit in with them."""

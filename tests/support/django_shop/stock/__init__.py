@@ -1,0 +1,1 @@
+"""An app without a config of its own."""
