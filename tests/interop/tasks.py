@@ -184,7 +184,9 @@ def retry(self: Any, times: int, countdown: float = 0) -> list[Any]:
 def exhaust(self: Any) -> None:
     """Retry without an exception, more often than allowed."""
     note("exhaust", self.request)
-    raise self.retry(countdown=0)
+    # A child of Celery stores RETRY after it has published the next attempt: run at once by another child, that
+    # attempt would be done first and its FAILURE be overwritten.
+    raise self.retry(countdown=2)
 
 
 @app.task(bind=True, autoretry_for=(CustomError,), retry_backoff=1, retry_backoff_max=1, retry_jitter=False)
