@@ -86,7 +86,7 @@ faults: setup .venv-interop/.made-of ## Compare what faults do to workers of Cel
 	$(BIN)/python -m tests.interop.faults
 
 soak: setup ## Long runs: 10,000 killed processes, a million tasks, rolling restarts (takes hours)
-	nice -n 5 $(BIN)/pytest -q -n 0 --chaos=full tests/chaos/test_soak.py \
+	nice -n 5 $(BIN)/pytest -q -n 0 --chaos=soak tests/chaos/test_soak.py \
 	    tests/chaos/test_kills.py::test_random_children_killed $(ARGS)
 
 chaos-sample: setup ## The part of chaos that every test run includes

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.support.chaosproxy import ChaosProxy
 
-CHAOS_LEVELS = ("off", "sample", "full")
+CHAOS_LEVELS = ("off", "sample", "full", "soak")
 
 # Time says nothing on a busy machine.
 settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -27,7 +27,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--chaos",
         choices=CHAOS_LEVELS,
         default="sample",
-        help="which tests marked `chaos` run: none, the sample (default), or all",
+        help="which tests marked `chaos` run: none, the sample (default), all of minutes, or those of hours as well",
     )
 
 
@@ -48,7 +48,7 @@ def _chaos_level(item: pytest.Item) -> int:
     levels = [marker.args[0] if marker.args else "sample" for marker in item.iter_markers("chaos")]
     for level in levels:
         if level not in CHAOS_LEVELS[1:]:
-            raise pytest.UsageError(f"{item.nodeid}: chaos level {level!r} is neither 'sample' nor 'full'")
+            raise pytest.UsageError(f"{item.nodeid}: chaos level {level!r} is none of 'sample', 'full' and 'soak'")
     return max(map(CHAOS_LEVELS.index, levels), default=0)
 
 

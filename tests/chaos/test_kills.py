@@ -44,7 +44,7 @@ def kill_children(workshop: Workshop, times: int, rng: random.Random) -> None:
     [
         pytest.param("work", 10, marks=pytest.mark.chaos("sample")),
         pytest.param("early", 10, marks=pytest.mark.chaos("sample")),
-        pytest.param("work", 10_000, marks=[pytest.mark.chaos("full"), pytest.mark.timeout(4 * 3600)]),
+        pytest.param("work", 10_000, marks=[pytest.mark.chaos("soak"), pytest.mark.timeout(4 * 3600)]),
         pytest.param("early", 1_000, marks=[pytest.mark.chaos("full"), pytest.mark.timeout(3600)]),
     ],
 )

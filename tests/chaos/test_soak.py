@@ -40,7 +40,7 @@ def work_off(workshop: Workshop, count: int) -> None:
     [
         # Few tasks show no slope: only what is much too large.
         pytest.param(12_000, 3_000, 30_000, marks=pytest.mark.chaos("sample")),
-        pytest.param(1_000_000, 50_000, 1024, marks=[pytest.mark.chaos("full"), pytest.mark.timeout(4 * 3600)]),
+        pytest.param(1_000_000, 50_000, 1024, marks=[pytest.mark.chaos("soak"), pytest.mark.timeout(4 * 3600)]),
     ],
 )
 def test_coordinator_does_not_grow(
@@ -74,7 +74,7 @@ def replace_worker(workshop: Workshop, old: RunningWorker) -> RunningWorker:
     ("seconds", "every"),
     [
         pytest.param(0.0, 0.0, marks=pytest.mark.chaos("sample")),
-        pytest.param(300.0, 20.0, marks=[pytest.mark.chaos("full"), pytest.mark.timeout(1800)]),
+        pytest.param(300.0, 20.0, marks=[pytest.mark.chaos("soak"), pytest.mark.timeout(1800)]),
     ],
 )
 def test_rolling_restarts_lose_nothing(
