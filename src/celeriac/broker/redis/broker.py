@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.base import BrokerCapabilities, BrokerOptions
 from celeriac.broker.redis.layout import Layout
+from celeriac.broker.redis.leasing import LeaseTimes
 from celeriac.broker.redis.session import RedisSession, SessionSettings
 from celeriac.broker.transport_options import ELSEWHERE
 from celeriac.broker.url import redact, split_failover
@@ -145,11 +146,9 @@ def _session_settings(options: BrokerOptions, transport: Mapping[str, Any]) -> S
         raise ImproperlyConfigured(
             f"broker_transport_options: queue_order_strategy is {order!r}; it has to be one of {', '.join(_ORDERS)}"
         )
-    return SessionSettings(
+    times = LeaseTimes(
         lease=options.lease,
         sweep_interval=options.sweep_interval,
-        publish_timeout=options.publish_timeout,
-        max_body_size=options.max_body_size,
         visibility_timeout=float(transport.get("visibility_timeout") or DEFAULT_VISIBILITY_TIMEOUT),
-        queue_order=order,
     )
+    return SessionSettings(times, options.publish_timeout, options.max_body_size, order)

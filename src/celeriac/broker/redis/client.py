@@ -13,6 +13,8 @@ from celeriac.drivers.resp import ReplyError, RespConnection, pack_command, refi
 from celeriac.exceptions import SessionLost
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from celeriac.broker.redis.scripts import Script
     from celeriac.exceptions import OperationalError
 
@@ -67,6 +69,27 @@ class Client:
         if isinstance(reply, ReplyError):
             raise self.refused(reply, str(command[0]))
         return reply
+
+    def commands(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """Run commands of which none may fail; nothing is sent when there are none.
+
+        Raises:
+            OperationalError: The server refused one of them.
+        """
+        packed = [pack_command(words) for words in commands]
+        return self.run_all(b"".join(packed), len(packed)) if packed else []
+
+    def run_all(self, data: bytes, count: int, deadline: float | None = None) -> list[Any]:
+        """Run packed commands of which none may fail, other than scripts the server does not know.
+
+        Raises:
+            OperationalError: The server refused one of them.
+        """
+        replies = self.run(data, count, deadline)
+        for reply in replies:
+            if isinstance(reply, ReplyError) and reply.code != "NOSCRIPT":
+                raise self.refused(reply, "a command")
+        return replies
 
     def script(self, script: Script, *arguments: Any, deadline: float | None = None) -> Any:
         """Run a script, giving its text to the server when that does not know it.
