@@ -120,6 +120,7 @@ class MySQLStore(Connection):
 
     dialect = DIALECT
     statements = STATEMENTS
+    tells = has_heard = False
 
     def __init__(self, url: str, connect_timeout: float, options: BrokerOptions) -> None:
         self._pipe = WakePipe()

@@ -162,6 +162,7 @@ class PostgreSQLStore(Connection):
 
     dialect = DIALECT
     statements = STATEMENTS
+    tells = True
 
     def __init__(self, url: str, connect_timeout: float, options: BrokerOptions) -> None:
         self._pipe = WakePipe()
@@ -172,6 +173,7 @@ class PostgreSQLStore(Connection):
         self._places: dict[str, tuple[int, int]] = {}
         self._front_at = 0.0
         self._was_full = False
+        self.has_heard = False
         try:
             with self.within(connect_timeout):
                 ensure_schema(self)
@@ -265,9 +267,10 @@ class PostgreSQLStore(Connection):
 
     def wait(self, seconds: float) -> bool:
         woken = False
+        self.has_heard = self.has_news
         if not self.has_news:
             woken = self._pipe.wait(min(seconds, self._safety_interval), self.fileno())
-            self.take_news()
+            self.has_heard = self.take_news()
         self.has_news = False
         return woken
 

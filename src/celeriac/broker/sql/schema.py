@@ -165,6 +165,9 @@ class Statements:
                 lapsed=dialect.lapsed,
                 content=CONTENT,
                 alive=_ALIVE.format(lease_now=dialect.lease_now),
+                orphaned=_ORPHANED,
+                unused=_UNUSED.format(now=dialect.now),
+                expired=_EXPIRED.format(now=dialect.now),
             )
             return filled.replace("%s", dialect.parameter)
 
@@ -182,9 +185,12 @@ class Statements:
         )
         self.alive = text("SELECT 1 FROM celeriac_sessions WHERE id = %s AND NOT ({lapsed})")
         self.lapsed_sessions = text("SELECT id FROM celeriac_sessions WHERE {lapsed} ORDER BY id LIMIT 100")
-        self.orphaned_sessions = text(
-            "SELECT DISTINCT session FROM celeriac_messages m WHERE session IS NOT NULL "
-            "AND NOT EXISTS (SELECT 1 FROM celeriac_sessions s WHERE s.id = m.session) LIMIT 100"
+        self.orphaned_sessions = text("SELECT DISTINCT session FROM celeriac_messages m WHERE {orphaned} LIMIT 100")
+        self.litter = text(
+            "SELECT EXISTS (SELECT 1 FROM celeriac_sessions WHERE {lapsed}), "
+            "EXISTS (SELECT 1 FROM celeriac_messages m WHERE {orphaned}), "
+            "EXISTS (SELECT 1 FROM celeriac_queues WHERE {unused}), "
+            "EXISTS (SELECT 1 FROM celeriac_messages WHERE {expired})"
         )
         self.held_ids = text("SELECT id, queue FROM celeriac_messages WHERE session = %s")
         self.held_by = text("SELECT id, queue FROM celeriac_messages WHERE session = %s ORDER BY id LIMIT 1000")
@@ -256,11 +262,8 @@ class Statements:
             "SELECT name FROM celeriac_queues WHERE name = %s AND transient = 1 "
             "AND NOT EXISTS (SELECT 1 FROM celeriac_consumers c WHERE c.queue = name)"
         )
-        self.expired_queues = text(
-            "SELECT name FROM celeriac_queues WHERE expires IS NOT NULL AND used_at + expires <= {now} "
-            "AND NOT EXISTS (SELECT 1 FROM celeriac_consumers c WHERE c.queue = name)"
-        )
-        self.limited_queues = text("SELECT name FROM celeriac_queues WHERE message_ttl IS NOT NULL")
+        self.expired_queues = text("SELECT name FROM celeriac_queues WHERE {unused}")
+        self.drop_all_expired = text("DELETE FROM celeriac_messages WHERE {expired}")
         self.drop_expired = text(
             "DELETE FROM celeriac_messages WHERE queue = %s AND session IS NULL AND expires_at <= {now}"
         )
@@ -276,10 +279,24 @@ class Statements:
             "ORDER BY id DESC LIMIT 1 OFFSET %s"
         )
         self.drop_notices = text("DELETE FROM celeriac_messages WHERE queue = %s AND session IS NULL AND id <= %s")
-        self.receivers = text(
-            "SELECT COUNT(DISTINCT c.session) FROM celeriac_bindings b JOIN celeriac_consumers c ON c.queue = b.queue "
-            "JOIN celeriac_sessions s ON s.id = c.session WHERE b.exchange = %s AND NOT ({lapsed})"
+        self.audience = text(
+            "SELECT b.exchange, b.type, b.binding_key, b.queue, q.message_ttl, "
+            "(SELECT COUNT(DISTINCT c.session) FROM celeriac_bindings a JOIN celeriac_consumers c "
+            "ON c.queue = a.queue JOIN celeriac_sessions s ON s.id = c.session "
+            "WHERE a.exchange = %s AND NOT ({lapsed})) FROM celeriac_bindings b "
+            "LEFT JOIN celeriac_queues q ON q.name = b.queue WHERE b.exchange = %s ORDER BY b.id"
         )
 
 
 _ALIVE: Final = "EXISTS (SELECT 1 FROM celeriac_sessions WHERE id = %s AND lease_until > {lease_now})"
+#: Messages whose session is gone; queues that nobody used for their time; messages that waited for longer than theirs.
+_ORPHANED: Final = "session IS NOT NULL AND NOT EXISTS (SELECT 1 FROM celeriac_sessions s WHERE s.id = m.session)"
+_UNUSED: Final = (
+    "expires IS NOT NULL AND used_at + expires <= {now} "
+    "AND NOT EXISTS (SELECT 1 FROM celeriac_consumers c WHERE c.queue = name)"
+)
+_EXPIRED: Final = (
+    "queue IN (SELECT name FROM celeriac_queues WHERE message_ttl IS NOT NULL) "
+    # As the index of waiting messages has it.
+    "AND session IS NULL AND visible_at IS NULL AND expires_at <= {now}"
+)

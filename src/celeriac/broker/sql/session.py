@@ -19,6 +19,7 @@ from celeriac.message import Destination, Message, Publication
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from celeriac.broker.bindings import BindingRow
     from celeriac.broker.sql.once import OncePublisher
     from celeriac.broker.sql.store import Store
     from celeriac.broker.topology import Exchange, Queue
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at delayed messages while there is other work: how late one may come.
 LOOK_INTERVAL = 0.05
+#: Seconds in which a session that is told of everything need not look.
+TOLD_INTERVAL = 1.0
 #: Seconds between two claims of what others are claiming.
 RIVAL_INTERVAL = 0.01
 
@@ -49,6 +52,11 @@ class SQLSession:
         self._topology = Topology(store)
         self._once: OncePublisher | None = None
         self._queues: list[str] = []
+        #: Nobody else consumes these queues, as far as they say.
+        self._is_sole = False
+        self._is_busy = False
+        #: Until then such a session would be told of whatever comes.
+        self._told_until = -math.inf
         self._turn = 0
         #: Id of the session's row: the fencing token of everything it claims.
         self._token: int | None = None
@@ -65,12 +73,16 @@ class SQLSession:
         self._topology.declare(queues)
 
     def publish_many(self, items: Sequence[Publication], *, timeout: float | None = None) -> None:
+        self._publish(items, timeout, {})
+
+    def _publish(self, items: Sequence[Publication], timeout: float | None, known: dict[str, list[BindingRow]]) -> None:
+        """Publish; the bindings that are ``known`` are not read."""
         self._check_open()
         seconds = self._options.publish_timeout if timeout is None else timeout
         check_sizes(items, self._options.max_body_size)
         try:
             with self._store.within(seconds):
-                rows = self._topology.rows_of([item for item in items if item.once is None])
+                rows = self._topology.rows_of([item for item in items if item.once is None], known)
                 if rows:
                     self._store.add_messages(rows, durable=not all(map(_is_transient, items)))
                 for item in items:
@@ -95,27 +107,37 @@ class SQLSession:
         self.declare(queues)
         self._topology.consume(queues, self._row())
         self._queues = list(dict.fromkeys(queue.name for queue in queues))
+        self._is_sole = bool(queues) and all(queue.auto_delete or queue.exclusive for queue in queues)
         self._turn = 0
         self._store.listen(self._queues)
 
     def fetch(self, *, limit: int, wait: float) -> list[Delivery]:
         self._check_open()
         deadline = time.monotonic() + wait
-        self._stay_alive()
-        if time.monotonic() >= self._look_at:
-            self._look()
-        deliveries = self._claim(limit)
-        while not deliveries and (remaining := deadline - time.monotonic()) > 0:
+        now = time.monotonic()
+        # Where messages were claimed a moment ago there may be more.
+        looking = not self._is_busy or now >= self._look_at
+        due = 0.0 if self._is_busy or wait <= 0 else max(0.0, self._told_until - now)
+        while True:
             self._stay_alive()
-            # One question while there is nothing to do: an idle session asks it every second.
-            due = self._look()
-            if due <= 0:
-                deliveries = self._claim(limit)
-                # Others are claiming what waits.
-                due = RIVAL_INTERVAL
-            if not deliveries and self._store.wait(min(remaining, due, self._options.lease / 3)):
+            if not due:
+                # One question while there is nothing to do: an idle session asks it every second.
+                due = self._look() if looking else 0.0
+                if due <= 0:
+                    if deliveries := self._claim(limit):
+                        self._is_busy = not self._is_sole or len(deliveries) == limit
+                        return deliveries
+                    # Others are claiming what waits.
+                    due = RIVAL_INTERVAL if looking else 0.0
+                self._is_busy = False
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return []
+            if due and self._store.wait(min(remaining, due, self._options.lease / 3)):
                 return self._claim(limit)
-        return deliveries
+            # What this session alone is told of is there for it to claim.
+            looking = not (due and self._is_sole and self._store.has_heard)
+            due = 0.0
 
     def _claim(self, limit: int) -> list[Delivery]:
         count = len(self._queues)
@@ -153,6 +175,8 @@ class SQLSession:
         # Somebody else holds rows that are due: look again soon, but not in a circle.
         until_due = max(until_due, 0.001)
         self._look_at = started + min(until_due, LOOK_INTERVAL)
+        if self._is_sole and self._store.tells:
+            self._told_until = started + min(until_due, TOLD_INTERVAL)
         return 0.0 if any(waits) else float(until_due)
 
     # Settling
@@ -282,11 +306,17 @@ class SQLSession:
         self._renewed_at = started
 
     def _sweep(self) -> None:
-        for statement in (self._statements.lapsed_sessions, self._statements.orphaned_sessions):
-            while found := self._store.query(statement):
+        # One question, while there is nothing to sweep.
+        ((lapsed, orphaned, unused, expired),) = self._store.query(self._statements.litter)
+        for statement, is_needed in (
+            (self._statements.lapsed_sessions, lapsed),
+            (self._statements.orphaned_sessions, orphaned),
+        ):
+            while is_needed and (found := self._store.query(statement)):
                 for (token,) in found:
                     self._end(token, charge=True)
-        self._topology.sweep()
+        if unused or expired:
+            self._topology.sweep()
 
     def _end(self, token: int, *, charge: bool) -> None:
         """Return all that a session held, in pages, then the session's row."""
@@ -319,8 +349,10 @@ class SQLSession:
         return int(self._store.query(self._statements.count_dead_letters)[0][0])
 
     def broadcast(self, exchange: Exchange, message: Message) -> int | None:
-        self.publish_many([Publication(message, Destination(exchange.name, ""))])
-        return int(self._store.query(self._statements.receivers, (exchange.name,))[0][0])
+        self._check_open()
+        known, receivers = self._topology.audience(exchange.name)
+        self._publish([Publication(message, Destination(exchange.name, ""))], None, known)
+        return receivers
 
     def keep_notices(self, topic: str, notices: Sequence[str], *, seconds: float) -> None:
         self._check_open()

@@ -109,6 +109,8 @@ class SQLiteStore(Database):
     """
 
     dialect = DIALECT
+    #: News may be about other queues, and there may be none.
+    tells = has_heard = False
     statements = STATEMENTS
 
     def __init__(self, path: Path, connect_timeout: float, timeout: float) -> None:

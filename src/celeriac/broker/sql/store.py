@@ -21,6 +21,10 @@ class Store(Protocol):
 
     dialect: Dialect
     statements: Statements
+    #: Whoever listens is told of messages.
+    tells: bool
+    #: The last `wait` ended because of messages.
+    has_heard: bool
 
     def query(self, statement: str, parameters: Sequence[Any] = ()) -> list[Any]:
         """The rows of a statement."""

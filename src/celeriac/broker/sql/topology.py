@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celeriac.broker.bindings import BindingRow, Lifetime, binding_rows, check_queue, route
 from celeriac.broker.sql.envelope import to_row
@@ -79,11 +79,21 @@ class Topology:
                     self._statements.add_consumer, [(name, session) for name in dict.fromkeys(limited)]
                 )
 
-    def rows_of(self, items: Sequence[Publication]) -> list[Row]:
-        """One row for each queue that each publication reaches."""
+    def audience(self, exchange: str) -> tuple[dict[str, list[BindingRow]], int]:
+        """Bindings of a fanout exchange, for what is published to it now, and how many sessions hear it."""
+        rows = self._store.query(self._statements.audience, (exchange, exchange))
+        return {exchange: self._take_bindings(rows)}, int(rows[0][5]) if rows else 0
+
+    def rows_of(self, items: Sequence[Publication], known: dict[str, list[BindingRow]] | None = None) -> list[Row]:
+        """One row for each queue that each publication reaches.
+
+        Args:
+            items: The publications.
+            known: Bindings by exchange that were read just now.
+        """
         self.declare([i.destination.queue for i in items if i.destination.queue is not None])
         now = time.time()
-        bindings: dict[str, list[BindingRow]] = {}
+        bindings = {} if known is None else known
         rows: list[Row] = []
         for item in items:
             if not item.destination.exchange:
@@ -98,10 +108,12 @@ class Topology:
     def _bindings_of(self, exchange: str, known: dict[str, list[BindingRow]]) -> list[BindingRow]:
         """The bindings of an exchange, read once per batch: another session may have added one."""
         if exchange not in known:
-            found = self._store.query(self._statements.bindings_of, (exchange,))
-            known[exchange] = [BindingRow(*row[:4]) for row in found]
-            self._ttl.update((row[3], row[4]) for row in found if row[4] is not None)
+            known[exchange] = self._take_bindings(self._store.query(self._statements.bindings_of, (exchange,)))
         return known[exchange]
+
+    def _take_bindings(self, rows: Sequence[Sequence[Any]]) -> list[BindingRow]:
+        self._ttl.update((row[3], row[4]) for row in rows if row[4] is not None)
+        return [BindingRow(*row[:4]) for row in rows]
 
     def end_consumer(self, session: int) -> None:
         """Forget a session as a consumer; drop the queues that lived by it."""
@@ -118,8 +130,7 @@ class Topology:
         """Drop queues that nobody used for their time, and messages that waited for theirs."""
         for (name,) in self._store.query(self._statements.expired_queues):
             self.drop(name)
-        for (name,) in self._store.query(self._statements.limited_queues):
-            self._store.execute(self._statements.drop_expired, (name,))
+        self._store.execute(self._statements.drop_all_expired)
 
     def drop(self, name: str) -> None:
         """Delete a queue with its bindings and waiting messages."""
