@@ -16,7 +16,7 @@ ARGS ?=
 export UV_PYTHON_DOWNLOADS ?= never
 
 .PHONY: help setup demo test check format lint types layers changelog bench bench-quick interop chaos \
-        faults soak chaos-sample schedules workflows docs servers clean
+        thirdparty faults soak chaos-sample schedules workflows docs servers clean
 
 help: ## List the targets
 	@bold= plain=; if [[ -t 1 ]]; then bold=$$'\033[1m' plain=$$'\033[0m'; fi; \
@@ -40,10 +40,15 @@ setup: .venv/.synced ## Make .venv with every extra and tool, from the lock file
 	@$(BIN)/python -m tests.interop.environment
 	@touch $@
 
+# What is made for Celery: with real Celery, and with celeriac-as-celery in its place.
+.venv-thirdparty/.made-of: tests/thirdparty/requirements.txt .venv/.synced
+	@$(BIN)/python -m tests.thirdparty.environment
+	@touch $@
+
 demo: setup ## Start a worker on the embedded default, call tasks, show what happens
 	@$(BIN)/python -m examples.demo
 
-test: setup .venv-interop/.made-of ## Run the tests: unit, contract, integration, interop, a sample of chaos, documentation
+test: setup .venv-interop/.made-of .venv-thirdparty/.made-of ## Run the tests: unit, contract, integration, interop, a sample of chaos, documentation
 	$(BIN)/pytest tests -q -n $(JOBS) --dist loadgroup $(ARGS)
 
 check: setup format-check lint types layers changelog ## Run every static check
@@ -79,6 +84,9 @@ bench-quick: setup ## Compare with Celery on Redis in under a minute
 interop: setup .venv-interop/.made-of ## Exchange messages with a real Celery in its own environment
 	$(BIN)/pytest tests/interop tests/unit/test_golden.py -q -n $(JOBS) --dist loadgroup $(ARGS)
 
+thirdparty: setup .venv-thirdparty/.made-of ## Run what is made for Celery, unmodified
+	$(BIN)/pytest tests/thirdparty -q -n $(JOBS) --dist loadgroup $(ARGS)
+
 chaos: setup ## Kill, pause and cut everything, at every step
 	$(BIN)/pytest tests/chaos -q --chaos=full $(ARGS)
 
@@ -107,6 +115,6 @@ servers: ## Start the installed servers (Redis, RabbitMQ, PostgreSQL, MariaDB) t
 	@scripts/servers start
 
 clean: ## Remove environments, caches and build products
-	rm -rf .venv .venv-tools .venv-peers .venv-interop build dist docs/_build .mypy_cache .pytest_cache .ruff_cache \
-	    .import_linter_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf .venv .venv-tools .venv-peers .venv-interop .venv-thirdparty .venv-thirdparty-alone build dist docs/_build \
+	    .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov
 	find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2> /dev/null || true

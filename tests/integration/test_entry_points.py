@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.environment import find_uv
 from tests.support import PATIENCE, wait_until
+from tests.support.environments import find_uv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

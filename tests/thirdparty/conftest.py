@@ -1,0 +1,38 @@
+"""The environments of third parties, and servers for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support import servers
+from tests.thirdparty.programs import ALONE, BESIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The tests of a file share what they start."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.xdist_group(f"thirdparty-{item.path.stem}"))
+
+
+@pytest.fixture(scope="session", params=(BESIDE, ALONE))
+def kind(request: pytest.FixtureRequest) -> str:
+    """How the door is open."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def redis(redis_server: str, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A Redis database that the tests of a file have to themselves."""
+    url = f"{redis_server}/11"
+    servers.redis_command(url, "FLUSHDB")
+    yield url
+    servers.redis_command(url, "FLUSHDB")
