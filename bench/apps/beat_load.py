@@ -80,7 +80,7 @@ def _idle_tick_ms(scheduler: Scheduler) -> float:
 def _late(service: Service, seconds: float) -> dict[str, float]:
     """How long after its time each run of every second was with the broker."""
     scheduler: Any = service.scheduler
-    anchors = {name: scheduler._records[name][1].anchor for name in scheduler.schedule if name.startswith("often")}
+    anchors = {name: scheduler.standing.record(name).anchor for name in scheduler.schedule if name.startswith("often")}
     sent: dict[str, list[float]] = defaultdict(list)
 
     def note(sender: str, **_: Any) -> None:

@@ -1,17 +1,23 @@
-"""``.venv-interop/bin/python -m tests.interop.record_golden``: write down what real Celery puts on the wire.
+"""``.venv-interop/bin/python -m tests.interop.record_golden [NAME…]``: write down what real Celery puts on the wire.
 
-The messages of `tests.interop.variants` and of workflows, as Redis and RabbitMQ carry them, and results as the Redis
-result store keeps them, go to ``tests/interop/golden``.  The servers are those of ``CELERIAC_TEST_REDIS_URL`` (a
-database of its own, which is emptied) and ``CELERIAC_TEST_AMQP_URL``.
+The messages of `tests.interop.variants` and of workflows, as Redis and RabbitMQ carry them, results as the Redis result
+store keeps them, and what beat keeps in its file, go to ``tests/interop/golden``.  The servers are those of
+``CELERIAC_TEST_REDIS_URL`` (a database of its own, which is emptied) and ``CELERIAC_TEST_AMQP_URL``;
+``INTEROP_LIBRARY`` has to be ``celery``.
 """
 
 from __future__ import annotations
 
 import base64
+import dbm
 import importlib
 import json
 import os
+import sys
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from tests.interop.tasks import CONF, ERRORS, VALUES
@@ -158,16 +164,53 @@ def record_results() -> dict[str, dict[str, str]]:
     return found
 
 
-def main() -> None:
-    """Record everything."""
+def record_schedule() -> dict[str, str]:
+    """What Celery's beat keeps in its file, by key: pickles in base64. It was last at work at 12:00 UTC."""
+    beat, schedules = importlib.import_module("celery.beat"), importlib.import_module("celery.schedules")
+    noon = datetime(2026, 3, 4, 12, tzinfo=UTC)
+    app = make_app("memory://", timezone="Europe/Prague")
+    queue = importlib.import_module("kombu").Queue("slow", routing_key="slow")
+    app.conf.beat_schedule = {
+        "interval": {"task": "t", "schedule": 600},
+        "hourly": {"task": "t", "schedule": schedules.crontab(minute=30), "args": (Decimal(1), Path("x"))},
+        "daily": {"task": "t", "schedule": schedules.crontab("0", "7-9", "mon-fri", app=app)},
+        "missed": {"task": "t", "schedule": schedules.crontab(minute="50"), "options": {"queue": queue}},
+        "changed": {"task": "t", "schedule": timedelta(minutes=1)},
+        "fresh": {"task": "t", "schedule": schedules.schedule(3600, relative=True)},
+        "gone": {"task": "t", "schedule": 5.0},
+    }
+    ran = {"interval": 5, "hourly": 30, "daily": 240, "missed": 70, "changed": 2, "fresh": 30, "gone": 1}
+    with TemporaryDirectory() as directory:
+        scheduler = beat.PersistentScheduler(app, schedule_filename=f"{directory}/schedule")
+        for name, minutes in ran.items():
+            entry = scheduler.schedule[name]
+            entry.last_run_at = (noon - timedelta(minutes=minutes, milliseconds=-12)).astimezone(app.timezone)
+            entry.total_run_count = 0 if name == "fresh" else 7
+        scheduler.close()
+        with dbm.open(f"{directory}/schedule", "r") as file:
+            return {
+                key: base64.b64encode(file[key]).decode() for key in ("entries", "__version__", "tz", "utc_enabled")
+            }
+
+
+RECORDS: dict[str, Any] = {
+    "redis": record_redis,
+    "amqp": record_amqp,
+    "results": record_results,
+    "schedule": record_schedule,
+}
+
+
+def main(names: list[str]) -> None:
+    """Record some, or everything."""
     GOLDEN.mkdir(exist_ok=True)
     client = make_app(REDIS).backend.client
     client.flushdb()
-    for name, record in (("redis", record_redis), ("amqp", record_amqp), ("results", record_results)):
-        text = json.dumps(record(), indent=1, ensure_ascii=True)
+    for name in names or RECORDS:
+        text = json.dumps(RECORDS[name](), indent=1, ensure_ascii=True)
         (GOLDEN / f"{name}.json").write_text(text + "\n")
     client.flushdb()
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

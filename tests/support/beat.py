@@ -16,9 +16,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celeriac import Celery
-from celeriac.beat import PersistentScheduler
 from celeriac.beat.book import ScheduleBook
 from celeriac.beat.persistent import store_of
+from celeriac.beat.standing import Standing
 from tests.support.waiting import PATIENCE, wait_until
 from tests.support.worker import ROOT
 
@@ -103,7 +103,7 @@ class BeatSite:
         self.app.close()
 
 
-def _die_before_confirming(self: PersistentScheduler, sent: dict[str, Any]) -> None:
+def _die_before_confirming(self: Standing, sent: dict[str, Any], token: int | None) -> None:
     if sent:
         os.kill(os.getpid(), signal.SIGKILL)
 
@@ -112,4 +112,4 @@ _told = os.environ.get(VARIABLE)
 if _told is not None:
     app = make_app(json.loads(_told))
     if os.environ.get(CRASH):
-        PersistentScheduler._confirm = _die_before_confirming  # type: ignore[method-assign]
+        Standing.confirm = _die_before_confirming  # type: ignore[method-assign]

@@ -48,8 +48,11 @@ class Record:
     override: dict[str, Any] | None = None
 
     def dump(self) -> str:
-        """As text."""
-        return json.dumps({name: getattr(self, name) for name in _FIELDS}, separators=(",", ":"))
+        """As text; what is as in a new record is left out."""
+        given = {name: getattr(self, name) for name in _FIELDS}
+        return _write(
+            {name: value for name, value in given.items() if name not in _DEFAULTS or value != _DEFAULTS[name]}
+        )
 
     @classmethod
     def load(cls, text: str) -> Record:
@@ -70,6 +73,9 @@ class Record:
 
 
 _FIELDS = Record.__match_args__
+_DEFAULTS: Final = {name: getattr(Record(0.0, ""), name) for name in _FIELDS[2:]}
+#: One encoder for all: `json.dumps` with options makes one for every call.
+_write = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def moment(seconds: float) -> datetime:

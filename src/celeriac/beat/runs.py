@@ -19,7 +19,7 @@ def task_id_of(name: str, number: int, due: float) -> str:
     return str(uuid.uuid5(_NAMESPACE, f"{name}\0{number}\0{due!r}"))
 
 
-def once_of(app_name: str, token: int, name: str, number: int, due: float) -> Once:
+def once_of(app_name: str, token: int, name: str, run_id: str) -> Once:
     """What has a broker take one run once.
 
     A store that was lost and made anew counts its tokens from elsewhere, so that what brokers remember of the old one
@@ -29,10 +29,9 @@ def once_of(app_name: str, token: int, name: str, number: int, due: float) -> On
         app_name: Name of the application.
         token: The leader's fencing token.
         name: Name of the entry.
-        number: Number of the run.
-        due: Its time.
+        run_id: From `task_id_of`.
     """
-    return Once(f"{app_name[:200]}:{token >> _EPOCH_BITS}", token, _short(name), task_id_of(name, number, due))
+    return Once(f"{app_name[:200]}:{token >> _EPOCH_BITS}", token, _short(name), run_id)
 
 
 def _short(name: str) -> str:

@@ -6,13 +6,13 @@ one that does not start.
 
 from __future__ import annotations
 
-import dbm
 import logging
 import sqlite3
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from celeriac.beat.celery_file import is_celery_file, renamed
 from celeriac.beat.store.sql import Session, SQLStore, T
 from celeriac.drivers.sqlite import Database, database_path
 from celeriac.exceptions import OperationalError
@@ -60,23 +60,21 @@ class SQLiteStore(SQLStore):
         except OSError:
             return None
 
-    def _put_aside(self, exc: Exception) -> None:
-        # What Celery's beat keeps by default, where Python has gdbm.
-        is_celery = dbm.whichdb(str(self.path)) == "dbm.gnu"
-        kind = "celery" if is_celery else "corrupt"
-        aside = self.path.with_name(f"{self.path.name}.{kind}-{time.strftime('%Y%m%d-%H%M%S')}")
-        if is_celery:
+    def _open(self) -> Session:
+        if is_celery_file(self.path):
+            aside = renamed(self.path, self.path, "celery")
             logger.warning(
-                "The schedule file %s was written by Celery's beat. It is kept as %s; when entries ran last is not "
-                "taken over: intervals are counted from now, and what was due while no beat ran is left out",
-                self.path, aside,
+                "The schedule file %s was written by Celery's beat. It is kept as %s", self.path, aside
             )  # fmt: skip
-        else:
-            logger.error(
-                "Removing corrupted schedule file %s: %s. It is kept as %s; when entries ran last is forgotten, and so "
-                "are entries added with `celeriac schedule add`",
-                self.path, exc, aside,
-            )  # fmt: skip
+        return super()._open()
+
+    def _put_aside(self, exc: Exception) -> None:
+        aside = self.path.with_name(f"{self.path.name}.corrupt-{time.strftime('%Y%m%d-%H%M%S')}")
+        logger.error(
+            "Removing corrupted schedule file %s: %s. It is kept as %s; when entries ran last is forgotten, and so "
+            "are entries added with `celeriac schedule add`",
+            self.path, exc, aside,
+        )  # fmt: skip
         self.path.rename(aside)
         for suffix in ("-wal", "-shm"):
             Path(f"{self.path}{suffix}").unlink(missing_ok=True)
