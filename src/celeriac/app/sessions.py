@@ -6,6 +6,7 @@ import _thread
 import atexit
 import itertools
 import os
+import sys
 import threading
 import time
 import weakref
@@ -37,7 +38,10 @@ class _Hold:
         self._pid = os.getpid()
         self.session = session
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+        if is_finalizing():
+            # The names of this module may be gone; sessions were closed when the process began to end.
+            return
         # A fork ends the other threads of the child before anything else there can run.
         if self._pid != os.getpid():
             _inherited.append(self.session)
