@@ -211,7 +211,8 @@ def normalize(message: Message, registry: SerializerRegistry, accept: frozenset[
                 f"Task message for {message.headers['task']!r} has no 'id' header: the producer must set one"
             )
         return message
-    payload = _decode(message.body, message.content_type, message.content_encoding, message.headers, registry, accept)
+    body = _decompressed(message.body, message.headers)
+    payload = registry.loads(body, message.content_type, message.content_encoding, accept)
     if not isinstance(payload, Mapping) or "task" not in payload:
         raise InvalidTaskError(
             f"Not a task message: it has no 'task' header, and its body is a {type(payload).__name__} "
@@ -280,7 +281,9 @@ def decode_payload(
         ContentDisallowed: The content type is not accepted.
         DecodeError: The bytes cannot be decoded.
     """
-    payload = _decode(body, content_type, content_encoding, headers, registry, accept)
+    if headers.get("compression"):
+        body = _decompressed(body, headers)
+    payload = registry.loads(body, content_type, content_encoding, accept)
     # The usual shape first, by exact type; the rest costs only those who send it.
     if (
         type(payload) in _TRIPLES
@@ -303,20 +306,13 @@ def decode_payload(
 _TRIPLES = frozenset({list, tuple})
 
 
-def _decode(
-    body: bytes,
-    content_type: str,
-    content_encoding: str,
-    headers: Mapping[str, Any],
-    registry: SerializerRegistry,
-    accept: frozenset[str],
-) -> Any:
+def _decompressed(body: bytes, headers: Mapping[str, Any]) -> bytes:
     compression = headers.get("compression")
-    if compression:
-        if not isinstance(compression, str):
-            raise DecodeError(f"The 'compression' header must be a MIME type, got {compression!r}")
-        body = decompress(body, compression)
-    return registry.loads(body, content_type, content_encoding, accept)
+    if not compression:
+        return body
+    if not isinstance(compression, str):
+        raise DecodeError(f"The 'compression' header must be a MIME type, got {compression!r}")
+    return decompress(body, compression)
 
 
 def _checked_mapping(

@@ -88,17 +88,12 @@ def call(run: Execution) -> None:
 
 def call_body(run: Execution) -> None:
     """Call the user's code, and enter what it returns."""
-    if run.task.plan.has_before_start:
-        complete(run.task.before_start(run.request.id, run.args, run.kwargs))
-    value = invoke(run)
+    task = run.task
+    if task.plan.has_before_start:
+        complete(task.before_start(run.request.id, run.args, run.kwargs))
+    value = task(*run.args, **run.kwargs) if task.plan.custom_call else task.run(*run.args, **run.kwargs)
     # A coroutine is awaited whoever made it: a decorated body need not be one itself.
     run.value = complete(value) if type(value) is CoroutineType else value
-
-
-def invoke(run: Execution) -> Any:
-    """Call the body; gives what it returns, be that a coroutine."""
-    task = run.task
-    return task(*run.args, **run.kwargs) if task.plan.custom_call else task.run(*run.args, **run.kwargs)
 
 
 def complete(value: Any) -> Any:

@@ -15,7 +15,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from celeriac.exceptions import SoftTimeLimitExceeded, TaskCancelledError
-from celeriac.execution.calling import classify, invoke
+from celeriac.execution.calling import classify
 from celeriac.execution.job import CANCELLED
 from celeriac.execution.limits import soft_limits
 
@@ -163,11 +163,12 @@ async def acall(run: Execution, steering: Steering) -> None:
     """`celeriac.execution.calling.call` for a coroutine task, on the loop that runs it."""
     started = monotonic()
     try:
-        if run.task.plan.has_before_start:
-            value = run.task.before_start(run.request.id, run.args, run.kwargs)
+        task = run.task
+        if task.plan.has_before_start:
+            value = task.before_start(run.request.id, run.args, run.kwargs)
             if isawaitable(value):
                 await steering.follow(value)
-        value = invoke(run)
+        value = task(*run.args, **run.kwargs) if task.plan.custom_call else task.run(*run.args, **run.kwargs)
         run.value = await steering.follow(value) if isawaitable(value) else value
     except MemoryError:
         raise

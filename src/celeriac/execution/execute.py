@@ -27,7 +27,7 @@ from celeriac.exceptions import (
 )
 from celeriac.execution import chords, follow_up
 from celeriac.execution.calling import Execution, call, classify
-from celeriac.execution.handlers import describe_end, ending_events, handle, log_outcome, needs_stored_result
+from celeriac.execution.handlers import describe_end, ending_events, handle, leave, log_outcome, needs_stored_result
 from celeriac.execution.job import CANCELLED, FAILED, IGNORED, REFUSED, REJECTED, REQUEUED, RETRIED, SUCCEEDED, Outcome
 from celeriac.execution.patience import patiently
 from celeriac.execution.results import store_records
@@ -92,7 +92,8 @@ class Executor:
             return self.refuse(job, exc)
         if self.has_to_ask(job) and not self.may_begin(job):
             return Outcome(job.seq, IGNORED, 0.0)
-        self.started(run)
+        if run.events:
+            self.started(run)
         token = push_task(run.task, run.request)
         try:
             self.begin(run)
@@ -119,15 +120,14 @@ class Executor:
 
     def started(self, run: Execution) -> None:
         """Tell those who listen to events that a task begins."""
-        if run.events:
-            self.results.event("task-started", run.request.id)
+        self.results.event("task-started", run.request.id)
 
     def outcome(self, run: Execution) -> Outcome:
         """What to report of a run that has ended, to those who listen to events too."""
         if run.events:
             for type_, fields in ending_events(run):
                 self.results.event(type_, fields)
-        return Outcome(run.seq, run.kind, run.runtime, describe_end(run))
+        return Outcome(run.seq, run.kind, run.runtime, None if run.kind == SUCCEEDED else describe_end(run))
 
     def has_to_ask(self, job: Job) -> bool:
         """Whether it may begin is in the result store: `may_begin` has to be called."""
@@ -191,7 +191,7 @@ class Executor:
             delivery_info=job.delivery_info,
             correlation_id=job.properties.get("correlation_id"),
             reply_to=job.properties.get("reply_to"),
-            headers=custom_headers(headers),
+            headers=None if headers.keys() <= STANDARD_HEADERS else custom_headers(headers),
             _before_retry=self.store_retry,
         )
         return Execution(
@@ -255,21 +255,23 @@ class Executor:
         task, request = run.task, run.request
         if signals.task_prerun.receivers:
             signals.task_prerun.send(sender=task, task_id=request.id, task=task, args=run.args, kwargs=run.kwargs)
-        if task.plan.track_started and not self._ignores(run):
+        if task.plan.track_started and self._wants_record(run):
             self._store_now(run, states.STARTED, {"pid": os.getpid(), "hostname": self.hostname})
 
     def finish(self, run: Execution) -> None:
         """What comes after the task's own code. May ask the result store and the broker, and calls handlers."""
-        for publish in run.request._postponed or ():
+        request = run.request
+        for publish in request._postponed or ():
             try:
                 publish()
             except Reject as exc:
                 classify(run, exc)
-        conclude(self.app, run)
+        if request.callbacks or request.chain:
+            send_next(self.app, run)
         if run.kind != SUCCEEDED:
             self._fail_rest(run)
         self._record(run)
-        self._leave(run)
+        leave(self.app, run)
 
     def begins_at_once(self, run: Execution) -> bool:
         """`begin` does nothing that takes time, and calls nobody."""
@@ -294,17 +296,13 @@ class Executor:
         if not self._wants_record(run):
             self.results.flush()
 
-    def _ignores(self, run: Execution) -> bool:
-        # The header is null when the caller did not know the task.
-        ignore: bool | None = run.request.ignore_result
-        return bool(run.task.plan.ignore_result if ignore is None else ignore)
-
     def _wants_record(self, run: Execution) -> bool:
-        if run.kind in (IGNORED, REQUEUED):
-            return False
-        if self._ignores(run):
-            return run.state == states.FAILURE and bool(run.task.plan.store_errors_even_if_ignored)
-        return True
+        plan = run.task.plan
+        ignore: bool | None = run.request.ignore_result
+        # The header is null when the caller did not know the task.
+        if plan.ignore_result if ignore is None else ignore:
+            return run.state == states.FAILURE and bool(plan.store_errors_even_if_ignored)
+        return run.kind not in (IGNORED, REQUEUED)
 
     def _record(self, run: Execution) -> None:
         """Queue the record, and what it means to a chord; store it at once when someone is about to look."""
@@ -368,26 +366,15 @@ class Executor:
     def _store_now(self, run: Execution, state: str, value: Any) -> None:
         store_records(run.task.backend, [self._make_record(run, state, value)])
 
-    def _leave(self, run: Execution) -> None:
-        handle(self.app, run)
-        log_outcome(run)
-        if signals.task_postrun.receivers:
-            signals.task_postrun.send(
-                sender=run.task, task_id=run.request.id, task=run.task, args=run.args, kwargs=run.kwargs,
-                retval=run.value, state=run.state,
-            )  # fmt: skip
 
-
-def conclude(app: AppLike, run: Execution) -> None:
-    """Send what must be out before the result is stored; failing that, the task has failed."""
+def send_next(app: AppLike, run: Execution) -> None:
+    """Send what follows a success before the result is stored; failing that, the task has failed."""
     if run.kind != SUCCEEDED:
         return
-    request = run.request
-    if request.callbacks or request.chain:
-        try:
-            follow_up.publish_next(app, run.request, run.value)
-        except Exception as exc:
-            run.kind, run.state, run.value, run.einfo = FAILED, states.FAILURE, exc, ExceptionInfo()
+    try:
+        follow_up.publish_next(app, run.request, run.value)
+    except Exception as exc:
+        run.kind, run.state, run.value, run.einfo = FAILED, states.FAILURE, exc, ExceptionInfo()
 
 
 def run_eager(app: AppLike, task: Any, request: Context, args: Any, kwargs: Any) -> EagerOutcome:
@@ -409,18 +396,13 @@ def run_eager(app: AppLike, task: Any, request: Context, args: Any, kwargs: Any)
         if signals.task_prerun.receivers:
             signals.task_prerun.send(sender=task, task_id=request.id, task=task, args=args, kwargs=kwargs)
         call(run)
-        conclude(app, run)
+        if request.callbacks or request.chain:
+            send_next(app, run)
         if app.conf.task_store_eager_result and run.kind not in (IGNORED, REQUEUED):
             store_records(task.backend, [
                 ResultRecord(request.id or "", run.state, run.value, run.traceback, [], utcnow_iso())
             ])  # fmt: skip
-        handle(app, run)
-        log_outcome(run)
-        if signals.task_postrun.receivers:
-            signals.task_postrun.send(
-                sender=task, task_id=request.id, task=task, args=args, kwargs=kwargs,
-                retval=run.value, state=run.state,
-            )  # fmt: skip
+        leave(app, run)
     finally:
         pop_task(token)
     return EagerOutcome(run.state, run.value, run.traceback, run.einfo)
@@ -477,8 +459,6 @@ STANDARD_HEADERS = frozenset(
 )  # fmt: skip
 
 
-def custom_headers(headers: dict[str, Any]) -> dict[str, Any] | None:
-    """Headers given by the caller, or None when there are none."""
-    if len(headers) <= len(STANDARD_HEADERS) and headers.keys() <= STANDARD_HEADERS:
-        return None
+def custom_headers(headers: dict[str, Any]) -> dict[str, Any]:
+    """Headers given by the caller."""
     return {name: value for name, value in headers.items() if name not in STANDARD_HEADERS}

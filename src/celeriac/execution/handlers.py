@@ -28,6 +28,19 @@ def needs_stored_result(run: Execution) -> bool:
     return True
 
 
+def leave(app: AppLike, run: Execution) -> None:
+    """All that is told of a task that has ended."""
+    if run.kind != SUCCEEDED or needs_stored_result(run):
+        handle(app, run)
+    if run.kind != SUCCEEDED or logger.isEnabledFor(logging.INFO):
+        log_outcome(run)
+    if signals.task_postrun.receivers:
+        signals.task_postrun.send(
+            sender=run.task, task_id=run.request.id, task=run.task, args=run.args, kwargs=run.kwargs,
+            retval=run.value, state=run.state,
+        )  # fmt: skip
+
+
 def handle(app: AppLike, run: Execution) -> None:
     """Handlers, signals and errbacks that follow the stored result."""
     kind = run.kind
@@ -90,9 +103,8 @@ def log_outcome(run: Execution) -> None:
     """The lines operators know: succeeded, raised, retry, ignored, reject."""
     name, task_id = run.request.shadow or run.task.name, run.request.id
     if run.kind == SUCCEEDED:
-        if logger.isEnabledFor(logging.INFO):
-            text = saferepr(run.value, run.task.plan.resultrepr_maxsize)
-            logger.info("Task %s[%s] succeeded in %.6fs: %s", name, task_id, run.runtime, text)
+        text = saferepr(run.value, run.task.plan.resultrepr_maxsize)
+        logger.info("Task %s[%s] succeeded in %.6fs: %s", name, task_id, run.runtime, text)
     elif run.kind == FAILED:
         if isinstance(run.value, run.task.plan.throws):
             logger.info("Task %s[%s] raised expected: %r", name, task_id, run.value)
@@ -130,10 +142,8 @@ def ending_events(run: Execution) -> list[tuple[str, Any]]:
     return found
 
 
-def describe_end(run: Execution) -> str | None:
+def describe_end(run: Execution) -> str:
     """Reason of an outcome that is not a plain success."""
-    if run.kind == SUCCEEDED:
-        return None
     try:
         return repr(run.value)
     except Exception as exc:

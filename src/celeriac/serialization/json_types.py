@@ -140,15 +140,6 @@ def _decode(data: bytes) -> Any:
     return value if end == len(text) else _plain_decoder.decode(text)
 
 
-def _decode_and_count(data: bytes) -> Any:
-    """Decode one of the first values."""
-    global _values_left
-    _values_left -= 1
-    if _values_left < 0:
-        _use_msgspec()
-    return _decode(data)
-
-
 def _use_msgspec() -> None:
     """Decode with msgspec from now on, where it is installed."""
     global _c_decode
@@ -160,9 +151,9 @@ def _use_msgspec() -> None:
         _c_decode = _decode
 
 
-#: Values after which msgspec is imported. That takes 20 ms and 2 MB, and saves some microseconds a value.
+#: Values until msgspec is imported, which takes 20 ms and 2 MB and saves some microseconds a value; 0: it was tried.
 _values_left = 1000
-_c_decode: Callable[[bytes], Any] = _decode_and_count
+_c_decode: Callable[[bytes], Any] = _decode
 
 
 def loads(data: bytes) -> Any:
@@ -171,8 +162,13 @@ def loads(data: bytes) -> Any:
     msgspec, three times as fast, is used where it is installed, by a process that has decoded a thousand values.
     What it refuses is left to the standard library, which accepts more: NaN, lone surrogates, exponents out of range.
     """
+    global _values_left
     if b"__type__" in data:
         return _typed_decoder.decode(str(data, "utf-8"))
+    if _values_left:
+        _values_left -= 1
+        if not _values_left:
+            _use_msgspec()
     try:
         return _c_decode(data)
     except ValueError:

@@ -158,7 +158,9 @@ class SerializerRegistry:
         accept = self._enabled if accept is None else accept
         if content_type and content_type not in accept:
             raise ContentDisallowed(self._refusal(content_type, accept))
-        serializer = self.by_content_type(content_type) if content_type else None
+        serializer = None
+        if content_type:
+            serializer = self._by_type.get(content_type) or self._ask_elsewhere(content_type)
         if serializer is None or serializer is RAW:
             return _decode_text(data, content_encoding)
         return serializer.loads(data.encode() if isinstance(data, str) else data)

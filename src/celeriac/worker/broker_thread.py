@@ -407,14 +407,17 @@ class BrokerThread:
         try:
             for verb in list(batches):
                 items = batches[verb]
-                current = [item for item in items if _delivery_of(item).session_id == ours]
+                deliveries = [item[0] if isinstance(item, tuple) else item for item in items]
+                gone = [each for each in deliveries if each.session_id != ours]
+                current = items
+                if gone:
+                    current = [item for item, each in zip(items, deliveries, strict=True) if each.session_id == ours]
                 if current and verb in _OF_RELAYS and isinstance(session, Relaying):
                     _carry_out_of_relay(session, verb, current)
                 elif current:
                     self._carry_out(session, verb, current)
                 del batches[verb]
-                if len(current) < len(items):
-                    gone = [d for item in items if (d := _delivery_of(item)).session_id != ours]
+                if gone:
                     self._tell(self._listener.on_unsettled, verb, gone)
         finally:
             if early := [delivery for delivery, _ in batches.pop("ack_early", ())]:
@@ -490,12 +493,6 @@ class Watchdog:
                     f"messages wait in {', '.join(names)} but the session has claimed none of them; reconnecting"
                 )
         self._progressed = False
-
-
-def _delivery_of(item: Any) -> Delivery:
-    """The delivery a command is about: the item itself, or the first of a pair."""
-    delivery: Delivery = item[0] if isinstance(item, tuple) else item
-    return delivery
 
 
 def _carry_out_of_relay(session: Relaying, verb: str, items: list[Any]) -> None:

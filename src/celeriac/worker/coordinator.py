@@ -435,19 +435,20 @@ class Coordinator:
         ready: list[Entry] = []
         deferred: list[tuple[Delivery, float]] = []
         info = logger.isEnabledFor(logging.INFO)
-        judge = self._intake.judge
+        judge, held = self._intake.judge, self._ledger.entries
+        orphans = self._ledger.awaits_redelivery
         for delivery in deliveries:
-            if self._ledger.awaits_redelivery and self._adopt(delivery):
+            if orphans and self._adopt(delivery):
                 continue
             judged = judge(delivery)
             entry = judged.entry
             if judged.verdict is Verdict.RUN and entry is not None:
-                self._ledger.add(entry)
+                held[entry.seq] = entry
                 ready.append(entry)
                 if info:
                     logger.info("Task %s[%s] received", entry.name, entry.task_id)
             elif judged.verdict is Verdict.HOLD and entry is not None:
-                self._ledger.add(entry)
+                held[entry.seq] = entry
                 self.events.received((entry,))
                 if info:
                     logger.info("Task %s[%s] received", entry.name, entry.task_id)
@@ -513,7 +514,7 @@ class Coordinator:
 
     def on_begun(self, slot: Slot, seq: int, at: float) -> None:
         """Start the clocks of a task with limits."""
-        entry = self._ledger.get(seq)
+        entry = self._ledger.entries.get(seq)
         if entry is not None:
             entry.began_at = at
             self._time_limits.start(entry)
@@ -523,32 +524,9 @@ class Coordinator:
 
     def on_outcomes(self, slot: Slot, outcomes: Sequence[tuple[int, int, float, str | None]]) -> None:
         """Jobs ended: settle them, and send what comes next."""
-        ledger, learn, finished = self._ledger, self._estimates.learn, self._dispatcher.finished
-        cancel_limits, metrics = self._time_limits.cancel, self._metrics
-        acks: list[Delivery] = []
-        cancelled: list[Entry] = []
-        urgent = False
-        for seq, kind, runtime, detail in outcomes:
-            entry = ledger.get(seq)
-            if entry is None:
-                continue
-            finished(slot, entry)
-            cancel_limits(seq)
-            if kind == CANCELLED:
-                cancelled.append(entry)
-                continue
-            learn(entry.plan.name, runtime)
-            ledger.remove(entry)
-            if metrics is not None:
-                metrics.ended(entry, kind, runtime)
-            if kind == SUCCEEDED and entry.late and not entry.orphaned:
-                acks.append(entry.delivery)
-            else:
-                self._endings.settle(entry, kind, detail)
-                urgent = True
+        cancelled, urgent = self._settle(slot, outcomes)
         self._broker.finished += len(outcomes) - len(cancelled)
         self.events.processed += len(outcomes) - len(cancelled)
-        self._broker.post("ack", acks)
         if not self._leaving.is_ending:
             for entry in cancelled:
                 # As it was to be; its process goes on.
@@ -561,6 +539,41 @@ class Coordinator:
             self._broker.wake_soon()
         self._arm_rebalance()
         self._leaving.note_drained()
+
+    def _settle(self, slot: Slot, outcomes: Sequence[tuple[int, int, float, str | None]]) -> tuple[list[Entry], bool]:
+        """Take out of the ledger what ended, and have it settled.
+
+        Returns:
+            What was cancelled, which stays, and whether the broker should know of the rest at once.
+        """
+        held, metrics = self._ledger.entries, self._metrics
+        left: list[Entry] = []
+        cancelled: list[Entry] = []
+        runs: list[tuple[str, float]] = []
+        acks: list[Delivery] = []
+        for seq, kind, runtime, detail in outcomes:
+            entry = held.get(seq)
+            if entry is None:
+                continue
+            left.append(entry)
+            if entry.began_at is not None:
+                self._time_limits.cancel(seq)
+            if kind == CANCELLED:
+                cancelled.append(entry)
+                continue
+            runs.append((entry.plan.name, runtime))
+            if metrics is not None:
+                metrics.ended(entry, kind, runtime)
+            if kind == SUCCEEDED and entry.late and not entry.orphaned:
+                del held[seq]
+                acks.append(entry.delivery)
+            else:
+                self._ledger.remove(entry)
+                self._endings.settle(entry, kind, detail)
+        self._dispatcher.finished(slot, left)
+        self._estimates.learn(runs)
+        self._broker.post("ack", acks)
+        return cancelled, len(acks) < len(runs)
 
     def on_relayed(self, relayed: Relayed) -> None:
         """A child has published what comes next, as held by us."""
@@ -583,7 +596,7 @@ class Coordinator:
             return
         self.child_losses += 1
         self._dispatcher.forget(slot)
-        get = self._ledger.get
+        get = self._ledger.entries.get
         self._dispatcher.put_back([entry for seq in unbegun if (entry := get(seq)) is not None])
         for seqs, end in ((finished, self._endings.end_unreported), (running, self._endings.end_running)):
             for seq in seqs:

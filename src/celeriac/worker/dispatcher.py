@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from typing import TYPE_CHECKING
 
 from celeriac.pool.base import Slot
+from celeriac.worker.pace import UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -94,9 +95,10 @@ class Dispatcher:
         self._ready = deque(entry for entry in self._ready if not entry.orphaned or entry.acked)
         return found
 
-    def finished(self, slot: Slot, entry: Entry) -> None:
-        """An entry left its slot."""
-        self._ahead[slot] = max(0.0, self._ahead[slot] - entry.cost) if slot.assigned else 0.0
+    def finished(self, slot: Slot, entries: Iterable[Entry]) -> None:
+        """Entries left their slot."""
+        done = sum([entry.cost for entry in entries])
+        self._ahead[slot] = max(0.0, self._ahead[slot] - done) if slot.assigned else 0.0
         self._last_outcome[slot] = time.monotonic()
 
     def forget(self, slot: Slot) -> None:
@@ -136,7 +138,7 @@ class Dispatcher:
 
     def _fill(self, slot: Slot, share: int) -> int:
         """Send up to ``share`` entries to a slot; returns how many."""
-        ready, ahead = self._ready, self._ahead[slot]
+        ready, ahead, costs = self._ready, self._ahead[slot], self._estimates.costs
         held = len(slot.assigned) + len(self._reserved[slot])
         room = self._pool.room(slot)
         limit = min(share, max(MAX_AHEAD, slot.capacity) - held, len(ready) if room is None else room)
@@ -144,7 +146,7 @@ class Dispatcher:
         now = time.time()
         while ready and len(batch) < limit:
             entry = ready[0]
-            cost = self._estimates.cost(entry.plan.name)
+            cost = costs.get(entry.plan.name, UNKNOWN)
             if held + len(batch) >= slot.capacity and ahead + cost > HORIZON:
                 break
             ready.popleft()
@@ -230,7 +232,7 @@ class Dispatcher:
         return [entry for slot in self._pool.slots for entry in self._recall(slot)]
 
     def _recall(self, slot: Slot) -> list[Entry]:
-        get = self._ledger.get
+        get = self._ledger.entries.get
         recalled = [entry for seq in self._pool.recall(slot) if (entry := get(seq)) is not None]
         self._ahead[slot] = sum(entry.cost for seq in slot.assigned if (entry := get(seq)) is not None)
         return recalled

@@ -19,7 +19,6 @@ from celeriac.utils.time import parse_iso8601, rate
 from celeriac.worker.holding import TokenBucket
 from celeriac.worker.ledger import Entry
 from celeriac.worker.revoked import RevokedTasks
-from celeriac.worker.settlement import delivered_too_often
 
 if TYPE_CHECKING:
     from celeriac.current import AppLike
@@ -119,7 +118,7 @@ class Intake:
             return Judged(Verdict.INVALID, reason=f"malformed headers: {type(exc).__name__}: {exc}")
 
     def _judge_task(self, delivery: Delivery, headers: dict[str, Any], plan: Any) -> Judged:
-        if delivered_too_often(plan, delivery):
+        if plan.max_deliveries is not None and delivery.deliveries > plan.max_deliveries:
             reason = f"delivered {delivery.deliveries} times, task_max_deliveries is {plan.max_deliveries}"
             return Judged(Verdict.EXHAUSTED, reason=reason)
         if discarded := self.discarded(headers):
@@ -139,7 +138,8 @@ class Intake:
 
     def discarded(self, headers: dict[str, Any]) -> Judged | None:
         """The verdict on a message that was revoked, or is too late; asked again after it was held."""
-        if self.revoked and self.revoked.covers(headers):
+        revoked = self.revoked
+        if (revoked.ids or revoked.stamps) and revoked.covers(headers):
             return Judged(Verdict.REVOKED, reason="revoked")
         expires = headers.get("expires")
         if expires is None or _timestamp("expires", expires) > time.time():

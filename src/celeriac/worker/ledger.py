@@ -96,6 +96,9 @@ class Ledger:
 
     A message that is delivered again while, or after, it ran here is *adopted*: the entry gets the new delivery, and
     nothing runs twice.
+
+    Attributes:
+        entries: Entries by number. Whoever takes one out that is orphaned does so by `remove`.
     """
 
     #: Settlements remembered for messages whose session was lost before they could be settled.
@@ -105,33 +108,25 @@ class Ledger:
     UNSETTLED_SECONDS = 120.0
 
     def __init__(self) -> None:
-        self._entries: dict[int, Entry] = {}
+        self.entries: dict[int, Entry] = {}
         self._running_orphans: dict[Identity, Entry] = {}
         self._unsettled: dict[Identity, _Unsettled] = {}
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self.entries)
 
     def __iter__(self) -> Iterator[Entry]:
-        return iter(list(self._entries.values()))
-
-    def add(self, entry: Entry) -> None:
-        """Take a delivery in."""
-        self._entries[entry.seq] = entry
-
-    def get(self, seq: int) -> Entry | None:
-        """An entry by its number."""
-        return self._entries.get(seq)
+        return iter(list(self.entries.values()))
 
     def remove(self, entry: Entry) -> None:
         """Forget an entry."""
-        self._entries.pop(entry.seq, None)
+        self.entries.pop(entry.seq, None)
         if entry.orphaned:
             self._running_orphans.pop(identity(entry.delivery.message.headers), None)
 
     def orphan(self, session_id: int) -> list[Entry]:
         """Mark the entries of a lost session; returns them."""
-        lost = [entry for entry in self._entries.values() if entry.delivery.session_id == session_id]
+        lost = [entry for entry in self.entries.values() if entry.delivery.session_id == session_id]
         for entry in lost:
             entry.orphaned = True
             self._running_orphans[identity(entry.delivery.message.headers)] = entry
@@ -165,7 +160,7 @@ class Ledger:
     def awaits_redelivery(self) -> bool:
         """A lost session left something behind.
 
-        Looked at for every delivery: one that was given back uncharged is not marked as redelivered.
+        Then every delivery is looked at: one that was given back uncharged is not marked as redelivered.
         """
         return bool(self._running_orphans or self._unsettled)
 

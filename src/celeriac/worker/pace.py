@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from celeriac.message import Delivery
 
@@ -30,28 +30,30 @@ class Estimates:
 
     Attributes:
         counts: How many tasks ended, by name.
+        costs: Expected seconds in a slot, by name; of others nothing is known.
         overall: Seconds of any task.
     """
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
-        self._by_name: dict[str, float] = {}
+        self.costs: dict[str, float] = {}
         self.overall = UNKNOWN
 
-    def cost(self, name: str) -> float:
-        """Expected seconds in a slot."""
-        return self._by_name.get(name, UNKNOWN)
+    def learn(self, runs: Iterable[tuple[str, float]]) -> None:
+        """Take in measured run times: slower counts more than faster, so that surprises are not repeated.
 
-    def learn(self, name: str, runtime: float) -> None:
-        """Take in a measured run time: slower counts more than faster, so that surprises are not repeated."""
-        seen = runtime + OVERHEAD
-        self.counts[name] = self.counts.get(name, 0) + 1
-        old = self._by_name.get(name)
-        if old is None:
-            self._by_name[name] = seen
-        else:
-            self._by_name[name] = old + (seen - old) * (0.5 if seen > old else 0.1)
-        self.overall += (seen - self.overall) * 0.1
+        Args:
+            runs: Name of each task, and its seconds.
+        """
+        for name, runtime in runs:
+            seen = runtime + OVERHEAD
+            self.counts[name] = self.counts.get(name, 0) + 1
+            old = self.costs.get(name)
+            if old is None:
+                self.costs[name] = seen
+            else:
+                self.costs[name] = old + (seen - old) * (0.5 if seen > old else 0.1)
+            self.overall += (seen - self.overall) * 0.1
 
 
 class Pace:
@@ -98,7 +100,7 @@ class Pace:
             deliveries: What was fetched.
             kept: How many of them the worker goes on holding.
         """
-        largest = max(len(delivery.message.body) for delivery in deliveries)
+        largest = max([len(delivery.message.body) for delivery in deliveries])
         # A large message is believed at once, because it will not be the last; smaller ones little by little.
         self._size = largest if largest > self._size else max(1.0, self._size + (largest - self._size) * 0.1)
         self._extra = 0 if kept else min(MAX_EXTRA, max(2 * self._extra, len(deliveries)))

@@ -27,9 +27,6 @@ class RevokedTasks:
         self.stamps: dict[Stamp, float] = {}
         self._limit, self._seconds = max_revokes(), revoke_expires()
 
-    def __bool__(self) -> bool:
-        return bool(self.ids or self.stamps)
-
     def add_ids(self, ids: Iterable[str], until: float | None = None) -> None:
         """Remember ids."""
         self._add(self.ids, ids, until)

@@ -20,12 +20,9 @@ lost            nothing                        as failed if ``retry_on_worker_lo
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celeriac.execution.job import FAILED, LOST, REFUSED, REJECTED, REQUEUED, TIMED_OUT
-
-if TYPE_CHECKING:
-    from celeriac.message import Delivery
 
 
 class Action(Enum):
@@ -68,8 +65,3 @@ def exhausted(plan: Any, deliveries: int) -> bool:
 def is_final(plan: Any, kind: int, action: Action) -> bool:
     """A lost or killed task will not run again, so its failure must be recorded."""
     return kind in (LOST, TIMED_OUT) and action is not Action.REQUEUE
-
-
-def delivered_too_often(plan: Any, delivery: Delivery) -> bool:
-    """The message was handed out more often than allowed, this time included."""
-    return plan.max_deliveries is not None and delivery.deliveries > plan.max_deliveries

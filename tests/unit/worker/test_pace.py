@@ -20,7 +20,7 @@ def batch(count: int, size: int = 100) -> list[Delivery]:
 
 def learn_short(estimates: Estimates) -> None:
     for _ in range(200):
-        estimates.learn("short", 0.0)
+        estimates.learn([("short", 0.0)])
 
 
 def test_the_multiplier_holds_while_tasks_are_unknown() -> None:

@@ -202,7 +202,8 @@ class CoroutineRunner:
         if self._executor.has_to_ask(job) and not await self._apart(self._executor.may_begin, job):
             self._results.finish(Outcome(job.seq, IGNORED, 0.0), more=True)
             return
-        self._executor.started(run)
+        if run.events:
+            self._executor.started(run)
         token = push_task(run.task, run.request)
         run.request._postponed = []
         try:

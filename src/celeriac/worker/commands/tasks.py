@@ -60,7 +60,7 @@ def query_task(state: ControlState, ids: str | Iterable[str], **_: Any) -> dict[
 
 def _running(state: ControlState) -> list[Entry]:
     """What runs: of what a slot was given, the first it has not reported, as many as it runs at once."""
-    get = state.parts.ledger.get
+    get = state.parts.ledger.entries.get
     return [
         entry
         for slot in state.parts.pool.slots
