@@ -63,6 +63,25 @@ def _redis(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
     )
 
 
+def _redis_cluster(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
+    nodes: cluster.Nodes = request.getfixturevalue("redis_cluster")
+    prefix = servers.unique()
+
+    def put_malformed(queue: str) -> None:
+        key = f"{{{prefix}}}{queue}"
+        RespCluster([RespParams("127.0.0.1", nodes.ports[0])]).execute(key, "LPUSH", key, "not a message")
+
+    return BrokerUnderTest(
+        nodes.url,
+        transport_options={"global_keyprefix": prefix},
+        urgent=0,
+        ordinary=9,
+        put_malformed=put_malformed,
+        disconnect=lambda session: nodes.on_each_primary("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
+        url_at_port=lambda port: f"redis+cluster://127.0.0.1:{port}",
+    )
+
+
 def _postgresql_execute(url: str) -> Callable[..., None]:
     import psycopg
 
@@ -270,6 +289,7 @@ _BROKERS: dict[str, Callable[[pytest.FixtureRequest, Path], BrokerUnderTest]] = 
     "memory": _memory,
     "sqlite": _sqlite,
     "redis": _redis,
+    "redis+cluster": _redis_cluster,
     "postgresql": _postgresql,
     "mysql": _mysql,
     "amqp": _amqp,

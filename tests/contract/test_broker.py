@@ -21,8 +21,8 @@ from tests.contract import subjects
 if TYPE_CHECKING:
     from pathlib import Path
 
-ALL = ["memory", "sqlite", "redis", "postgresql", "mysql", "amqp"]
-SERVERS = ["redis", "postgresql", "mysql", "amqp"]
+ALL = ["memory", "sqlite", "redis", "redis+cluster", "postgresql", "mysql", "amqp"]
+SERVERS = ["redis", "redis+cluster", "postgresql", "mysql", "amqp"]
 
 
 class TestBroker(BrokerContract):
@@ -52,7 +52,7 @@ class TestServer(ServerBrokerContract):
 class TestMalformed(MalformedContract):
     """Things in a queue that are no messages."""
 
-    @pytest.fixture(params=["sqlite", "redis", "postgresql", "mysql", "sqs"])
+    @pytest.fixture(params=["sqlite", "redis", "redis+cluster", "postgresql", "mysql", "sqs"])
     def subject(self, request: pytest.FixtureRequest, tmp_path: Path) -> BrokerUnderTest:
         return subjects.broker(request.param, request, tmp_path)
 

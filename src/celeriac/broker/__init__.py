@@ -29,7 +29,7 @@ __all__ = [
 #: Entry points of further brokers, by scheme: called with the URL and `BrokerOptions`.
 GROUP = "celeriac.brokers"
 #: What some call the server rather than the protocol.
-_ALSO_CALLED = {"rabbit": "amqp", "rabbitmq": "amqp", "valkey": "redis"}
+_ALSO_CALLED = {"rabbit": "amqp", "rabbitmq": "amqp", "valkey": "redis", "rediscluster": "redis+cluster"}
 
 SCHEMES = (
     "amqp",
@@ -42,7 +42,9 @@ SCHEMES = (
     "pyamqp",
     "redis",
     "rediss",
+    "redis+cluster",
     "redis+socket",
+    "rediss+cluster",
     "sentinel",
     "sqlite",
     "sqs",

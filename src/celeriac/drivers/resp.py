@@ -42,6 +42,8 @@ monotonic = time.monotonic
 _RECEIVE_SIZE = 65536
 #: The socket's own timeout is set anew only when it is off by more than this share: setting it is a system call.
 _TIMEOUT_TOLERANCE = 0.05
+#: Answers that say that a located server is not, or not at present, the one that has the data.
+_DEMOTED = frozenset({"READONLY", "UNBLOCKED", "MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN"})
 _REFUSED = ("NOAUTH", "WRONGPASS", "NOPERM", "DENIED")
 _ADVICE = {
     "OOM": "the server is out of memory; raise maxmemory or free some (eviction would lose messages)",
@@ -205,7 +207,7 @@ class RespConnection:
 
     def demoted(self, error: ReplyError) -> SessionLost | None:
         """Give the connection up where an error reply says that another server is the primary now."""
-        if self.params.locate is None or error.code not in ("READONLY", "UNBLOCKED"):
+        if self.params.locate is None or error.code not in _DEMOTED:
             return None
         return self._fail(error)
 

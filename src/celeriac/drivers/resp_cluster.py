@@ -213,6 +213,19 @@ class RespCluster:
         primaries = {address for _, address in slots.ranges}
         return answered if answered in primaries or not primaries else random.choice(sorted(primaries))
 
+    def locate_key(self, key: str | bytes, deadline: float) -> Address:
+        """Address of the primary that has the slot of a key by now.
+
+        Args:
+            key: The key.
+            deadline: ``time.monotonic()`` until which to try.
+
+        Raises:
+            OperationalError: No node answers, or nobody has the slot.
+        """
+        self._slots = None
+        return self._owner(key, deadline)
+
     def _ask_around(self, deadline: float) -> tuple[Slots, Address]:
         """Learn the slots from whichever node answers first; also its address."""
         known = [*self._pools, *self._seeds]

@@ -69,7 +69,8 @@ class RedisBroker:
 
     Args:
         url: ``redis://``, ``rediss://`` or ``redis+socket://``; several joined by ``;``. Or ``sentinel://``: then
-            all of them are sentinels of one primary, which ``master_name`` names.
+            all of them are sentinels of one primary, which ``master_name`` names. Or ``redis+cluster://`` or
+            ``rediss+cluster://``: then all of them are nodes of one cluster.
         options: Settings common to all drivers; ``transport_options`` are kombu's.
 
     Raises:
@@ -80,7 +81,7 @@ class RedisBroker:
         self._options = options or BrokerOptions()
         self._url = redact(url)
         transport = dict(self._options.transport_options)
-        urls = [url] if url.startswith(_SENTINEL) else split_failover(url)
+        urls = [url] if url.startswith(_SENTINEL) or "+cluster://" in url else split_failover(url)
         self._servers = [self._server(each, transport) for each in urls]
         self._next = 0
         self._settings = _session_settings(self._options, transport)
@@ -93,15 +94,21 @@ class RedisBroker:
             from celeriac.drivers.resp_sentinel import params_from_sentinel_url
 
             read = functools.partial(params_from_sentinel_url, setting="broker_transport_options")
-        params = read(
-            url,
+        read = functools.partial(
+            read,
             connect_timeout=self._options.connect_timeout,
             # A session that waited for longer than its lease would have lost everything meanwhile.
             timeout=min(DEFAULT_TIMEOUT, max(self._options.lease, MIN_TIMEOUT)),
             tls=self._options.use_ssl,
             options={key: value for key, value in transport.items() if key not in known},
         )
-        return _Server(params, Layout.from_options(transport, db=params.db))
+        if "+cluster://" not in url:
+            params = read(url)
+            return _Server(params, Layout.from_options(transport, db=params.db))
+        from celeriac.broker.redis.cluster import cluster_params, in_one_slot
+
+        layout = in_one_slot(Layout.from_options(transport, db=0))
+        return _Server(cluster_params(url, read, layout), layout)
 
     @property
     def capabilities(self) -> BrokerCapabilities:

@@ -1,7 +1,7 @@
 """The Lua scripts of the Redis broker, each with its contract.
 
 Every script is atomic: Redis runs nothing else meanwhile, and a crash leaves all of its effects or none.  They use the
-server's clock only.  Names of sessions' hashes are computed inside, so they need one server, not a cluster.
+server's clock only.  Names of sessions' hashes are computed inside; in a cluster all keys are in one slot.
 """
 
 from __future__ import annotations
