@@ -9,7 +9,7 @@ from celeriac.exceptions import Superseded
 if TYPE_CHECKING:
     from celeriac.message import Once
 
-__all__ = ["SUPERSEDED", "check_taken", "is_new"]
+__all__ = ["SUPERSEDED", "check_superseded", "check_taken", "is_new"]
 
 #: What a broker answers about a message that bears an old token.
 SUPERSEDED: Final = -1
@@ -28,9 +28,18 @@ def is_new(once: Once, token: int, place: str) -> bool:
     """
     if place == once.place:
         return False
+    check_superseded(once, token)
+    return True
+
+
+def check_superseded(once: Once, token: int) -> None:
+    """Compare with the newest token.
+
+    Raises:
+        Superseded: It bears an older one.
+    """
     if once.token < token:
         raise _superseded(once)
-    return True
 
 
 def check_taken(once: Once, reply: int) -> None:

@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.mark.parametrize("server", ["sqlite", "redis", "postgresql", "mysql"])
+@pytest.mark.parametrize("server", ["sqlite", "redis", "postgresql", "mysql", "amqp"])
 def test_a_run_is_not_sent_again_after_a_crash(request: pytest.FixtureRequest, tmp_path: Path, server: str) -> None:
     url = f"sqlite:///{tmp_path}/all.db" if server == "sqlite" else request.getfixturevalue(f"{server}_url")
     entry = {"task": "t", "schedule": 0.3, "misfire": "run_all:1000"}
-    conf = {"broker_url": url, "beat_store_url": url, "beat_lease": 2.0, "beat_schedule": {"often": entry}}
+    store = f"sqlite:///{tmp_path}/schedule" if server == "amqp" else url
+    conf = {"broker_url": url, "beat_store_url": store, "beat_lease": 2.0, "beat_schedule": {"often": entry}}
     with closing(BeatSite(conf, tmp_path)) as site:
         dead = [site.start(crash=True) for _ in range(2)]
         # Each of them has sent one run, the second that of the first, which was refused.

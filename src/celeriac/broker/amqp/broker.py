@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 CAPABILITIES = BrokerCapabilities(
     name="amqp", fanout=True, priorities=True, exchanges=True, delay_resolution=1.0, purges_delayed=False,
-    answers_acks=False, counts_receivers=False,
+    answers_acks=False, counts_receivers=False, once=True,
 )  # fmt: skip
 
 #: Seconds for one operation other than publishing, unless ``read_timeout`` says otherwise.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from celeriac.broker.amqp import delay
@@ -114,15 +115,25 @@ class Publishing:
             deadline: When to give up.
             may_reopen: Nothing is lost with the connection, so that another one may take its place.
         """
-        try:
-            if may_reopen and self._link.was_lost_while_idle():
-                self.forget()
-                self._link.reconnect(deadline)
+        with self.translated():
+            self.reopen_if_lost(deadline, may_reopen=may_reopen)
             self._publish(items, deadline)
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """Turn errors of the client into those that publishing raises."""
+        try:
+            yield
         except AMQPError as error:
             self._raise_failure(error)
         except WireEncodeError as error:
             raise EncodeError(f"a message cannot be written in AMQP 0-9-1: {error}") from error
+
+    def reopen_if_lost(self, deadline: float, *, may_reopen: bool) -> None:
+        """Take another connection where the server gave up this one while it was not used."""
+        if may_reopen and self._link.was_lost_while_idle():
+            self.forget()
+            self._link.reconnect(deadline)
 
     def _publish(self, items: Sequence[Publication], deadline: float) -> None:
         confirm = self._settings.confirm or any(item.mandatory or item.not_before is not None for item in items)
@@ -130,7 +141,7 @@ class Publishing:
 
         def pages() -> Iterator[list[OutgoingMessage]]:
             for start in range(0, len(items), PAGE):
-                page = [self._message(item, deadline) for item in items[start : start + PAGE]]
+                page = [self.outgoing(item, deadline) for item in items[start : start + PAGE]]
                 messages.extend(page)
                 yield page
 
@@ -138,15 +149,16 @@ class Publishing:
         if refused:
             self._publish_refused(items, messages, refused, deadline)
 
-    def _message(self, item: Publication, deadline: float) -> OutgoingMessage:
-        message = self._outgoing(item, deadline)
+    def outgoing(self, item: Publication, deadline: float) -> OutgoingMessage:
+        """What goes over the wire for a publication; declares what it needs."""
+        message = self._immediate(item, deadline)
         if item.not_before is not None:
             seconds = delay.whole_seconds(item.not_before, time.time())
             if seconds > 0:
                 return self._delayed(message, seconds, deadline)
         return message
 
-    def _outgoing(self, item: Publication, deadline: float) -> OutgoingMessage:
+    def _immediate(self, item: Publication, deadline: float) -> OutgoingMessage:
         message, destination = item.message, item.destination
         if len(message.body) > self._settings.max_body_size:
             check_sizes((item,), self._settings.max_body_size)

@@ -29,6 +29,7 @@ from celeriac.message import Destination, Publication
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
+    from celeriac.broker.amqp.once import OncePublisher
     from celeriac.broker.topology import Exchange
     from celeriac.drivers.amqp import OutgoingMessage
     from celeriac.drivers.amqp.link import Link
@@ -57,6 +58,7 @@ class AMQPSession:
         self._consumption: Consumption | None = None
         self._counting = Counting()
         self._exchanges: set[str] = set()
+        self._once: OncePublisher | None = None
         self._closed = self._has_dead_queue = False
 
     def continue_from(self, old: AMQPSession) -> None:
@@ -73,7 +75,21 @@ class AMQPSession:
         self._check_open()
         if items:
             deadline = time.monotonic() + (self._publish_timeout if timeout is None else timeout)
-            self._publishing.publish(items, deadline, may_reopen=self._consumption is None)
+            may_reopen = self._consumption is None
+            plain = [item for item in items if item.once is None]
+            if plain:
+                self._publishing.publish(plain, deadline, may_reopen=may_reopen)
+            if len(plain) < len(items):
+                self._publish_once(items, deadline, may_reopen)
+
+    def _publish_once(self, items: Sequence[Publication], deadline: float, may_reopen: bool) -> None:
+        if self._once is None:
+            from celeriac.broker.amqp.once import OncePublisher
+
+            self._once = OncePublisher(self._link, self._publishing)
+        for item in items:
+            if item.once is not None:
+                self._once.publish(item, item.once, deadline, may_reopen=may_reopen)
 
     # --- consuming
 

@@ -268,6 +268,14 @@ class Channel:
             self._call(m.CONFIRM_SELECT, (False,), (m.CONFIRM_SELECT_OK,), deadline)
             self._confirms.enabled = True
 
+    def tx_select(self, *, deadline: float | None = None) -> None:
+        """Have everything published and settled from now on wait for `tx_commit`."""
+        self._call(m.TX_SELECT, (), (m.TX_SELECT_OK,), deadline)
+
+    def tx_commit(self, *, deadline: float | None = None) -> None:
+        """Carry out what was published and settled since the last commit: all of it, or nothing."""
+        self._call(m.TX_COMMIT, (), (m.TX_COMMIT_OK,), deadline)
+
     def basic_publish(
         self,
         exchange: str,

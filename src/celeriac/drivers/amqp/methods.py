@@ -80,6 +80,10 @@ BASIC_ACK: Final = _id(60, 80)
 BASIC_NACK: Final = _id(60, 120)
 CONFIRM_SELECT: Final = _id(85, 10)
 CONFIRM_SELECT_OK: Final = _id(85, 11)
+TX_SELECT: Final = _id(90, 10)
+TX_SELECT_OK: Final = _id(90, 11)
+TX_COMMIT: Final = _id(90, 20)
+TX_COMMIT_OK: Final = _id(90, 21)
 
 
 class MethodSpec(NamedTuple):
@@ -140,6 +144,10 @@ METHODS: Final[dict[int, MethodSpec]] = {
     BASIC_NACK: MethodSpec("basic.nack", "Qbb"),
     CONFIRM_SELECT: MethodSpec("confirm.select", "b"),
     CONFIRM_SELECT_OK: MethodSpec("confirm.select-ok", ""),
+    TX_SELECT: MethodSpec("tx.select", ""),
+    TX_SELECT_OK: MethodSpec("tx.select-ok", ""),
+    TX_COMMIT: MethodSpec("tx.commit", ""),
+    TX_COMMIT_OK: MethodSpec("tx.commit-ok", ""),
 }
 
 
