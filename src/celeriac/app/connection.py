@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from celeriac.app.publisher import RetryPolicy
+from celeriac.app.publisher import OneSession, Publisher, RetryPolicy
+from celeriac.broker.base import BrokerOptions
 from celeriac.exceptions import OperationalError, SessionRefused
 
 if TYPE_CHECKING:
@@ -26,14 +27,16 @@ class Connection:
     Args:
         broker: Where to connect.
         heartbeat: Seconds between two extensions of the lease, while messages are consumed.
+        publisher: The app's; None is no app's.
 
     `celeriac.events.EventReceiver`, `celeriac.events.EventDispatcher` and `celeriac.messaging.Consumer` take it.
     Messages of tasks are published by calling tasks.
     """
 
-    def __init__(self, broker: Broker, *, heartbeat: float = 5.0) -> None:
+    def __init__(self, broker: Broker, *, heartbeat: float = 5.0, publisher: Publisher | None = None) -> None:
         self.broker = broker
         self._heartbeat = heartbeat
+        self._publisher = publisher
         self._session: BrokerSession | None = None
         self._consuming: Consuming | None = None
         self._default_channel: Channel | None = None
@@ -134,6 +137,13 @@ class Connection:
             self._default_channel = self.channel()
         return self._default_channel
 
+    @property
+    def publisher(self) -> Publisher:
+        """Publishes through it: as its app does, or with the defaults where it is no app's."""
+        if self._publisher is None:
+            return Publisher(OneSession(self), BrokerOptions().publish_timeout, None)
+        return self._publisher.through(self)
+
     def Producer(self, channel: Any = None, *args: Any, **options: Any) -> Producer:
         """Publishes messages that are no calls of tasks; takes what `celeriac.messaging.Producer` takes."""
         from celeriac.messaging.producer import Producer
@@ -170,7 +180,7 @@ class Connection:
 
     def clone(self) -> Connection:
         """Another connection to the same broker."""
-        return Connection(self.broker, heartbeat=self._heartbeat)
+        return Connection(self.broker, heartbeat=self._heartbeat, publisher=self._publisher)
 
     def close(self) -> None:
         """Close it; it is opened anew when it is needed again."""

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from celeriac.app.connection import Connection
 from celeriac.app.process import current as process
-from celeriac.app.producer import Producer
 from celeriac.exceptions import OperationalError
+from celeriac.messaging.producer import Producer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -121,12 +121,12 @@ class PooledConnection(Connection):
     """A connection of a pool; `release`, and the end of a ``with`` block, give it back.
 
     Args:
-        broker: Where to connect.
+        app: The app.
         pool: Where it goes.
     """
 
-    def __init__(self, broker: Any, pool: Pool[PooledConnection]) -> None:
-        super().__init__(broker)
+    def __init__(self, app: Celery, pool: Pool[PooledConnection]) -> None:
+        super().__init__(app.broker, publisher=app.publisher)
         self._pool = pool
 
     def release(self) -> None:
@@ -148,14 +148,13 @@ class PooledProducer(Producer):
     """A producer of a pool; `release`, and the end of a ``with`` block, give it back.
 
     Args:
-        app: The app.
         pool: Where it goes.
         connections: Where its connection comes from, and goes.
     """
 
-    def __init__(self, app: Celery, pool: Pool[PooledProducer], connections: Pool[PooledConnection]) -> None:
+    def __init__(self, pool: Pool[PooledProducer], connections: Pool[PooledConnection]) -> None:
         self._borrowed = connections.acquire()
-        super().__init__(app, self._borrowed)
+        super().__init__(self._borrowed)
         self._pool = pool
 
     def release(self) -> None:
@@ -169,9 +168,9 @@ class PooledProducer(Producer):
 
 def connection_pool(app: Celery) -> Pool[PooledConnection]:
     """The connections of an app."""
-    return Pool(lambda pool: PooledConnection(app.broker, pool), app.conf.broker_pool_limit)
+    return Pool(lambda pool: PooledConnection(app, pool), app.conf.broker_pool_limit)
 
 
 def producer_pool(app: Celery) -> Pool[PooledProducer]:
     """The producers of an app, which use the connections of its other pool."""
-    return Pool(lambda pool: PooledProducer(app, pool, app.pool), app.conf.broker_pool_limit)
+    return Pool(lambda pool: PooledProducer(pool, app.pool), app.conf.broker_pool_limit)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from celeriac.broker.topology import Queue
     from celeriac.message import Publication
 
-__all__ = ["Publisher", "RetryPolicy"]
+__all__ = ["OneSession", "Publisher", "RetryPolicy"]
 
 _POLICY_KEYS = frozenset({"max_retries", "interval_start", "interval_step", "interval_max", "retry_errors"})
 
@@ -81,7 +81,7 @@ class Publisher:
 
     def __init__(
         self,
-        sessions: Sessions | _OneSession,
+        sessions: Sessions | OneSession,
         timeout: float,
         policy: RetryPolicy | None,
         announce: Callable[[Sequence[Publication]], Publication | None] | None = None,
@@ -107,7 +107,7 @@ class Publisher:
                 f"{via!r} is no connection to publish through: take one from app.connection_for_write(), app.pool or "
                 "app.producer_pool"
             )
-        return Publisher(_OneSession(connection), self.timeout, self.policy, self._announce)
+        return Publisher(OneSession(connection), self.timeout, self.policy, self._announce)
 
     def publish(
         self,
@@ -222,7 +222,7 @@ class Publisher:
             self.sessions.drop()
 
 
-class _OneSession:
+class OneSession:
     """That of a connection, where a publisher looks for the session of its thread."""
 
     __slots__ = ("_connection",)

@@ -232,7 +232,7 @@ class Resources:
             from celeriac.app.connections import make_broker
 
             broker = make_broker(self.conf, url, self.name)
-        return Connection(broker, heartbeat=self.conf.broker_lease / 3)
+        return Connection(broker, heartbeat=self.conf.broker_lease / 3, publisher=self.publisher)
 
     @made_once
     def control_sessions(self) -> Sessions:

@@ -1,13 +1,15 @@
-"""`Producer`: publishes messages that are no calls of tasks.  Retrying connections is the connection's."""
+"""`Producer`: publishes messages that are no calls of tasks, and calls of tasks that are given it.
+
+It encodes them; deadlines and retries are those of its connection's publisher.
+"""
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, Final
 
 from celeriac.broker.shapes import as_exchange, as_queue
 from celeriac.broker.topology import Exchange, Queue
-from celeriac.exceptions import ImproperlyConfigured, OperationalError, PublishTimeout, SessionRefused
+from celeriac.exceptions import ImproperlyConfigured
 from celeriac.message import Destination, Message, Publication
 from celeriac.serialization.compression import compress
 from celeriac.serialization.serializers import registry
@@ -19,7 +21,6 @@ __all__ = ["Producer"]
 
 _PERSISTENT: Final = 2
 _MODES: Final = {"transient": 1, "persistent": 2}
-_POLICY: Final = {"max_retries": 3, "interval_start": 0.0, "interval_step": 0.2, "interval_max": 1.0}
 
 
 class Producer:
@@ -30,7 +31,7 @@ class Producer:
         exchange: Where messages go that name no other.
         routing_key: With which key.
         serializer: Name of the serializer; None sends text and bytes as they are, and anything else as JSON.
-        auto_declare: Declare the exchange before the first message.
+        auto_declare: Declare exchanges before a message goes there; those that `publish` is given by name it cannot.
         compression: Name of the compression.
         on_return: Not supported; must be None.
 
@@ -105,15 +106,16 @@ class Producer:
             compression: Name of the compression; None is the producer's.
             exchange: Where to; None is the producer's.
             retry: Connect anew and try again when the connection breaks.
-            retry_policy: ``max_retries``, ``interval_start``, ``interval_step``, ``interval_max``.
+            retry_policy: ``max_retries``, ``interval_start``, ``interval_step``, ``interval_max``, ``retry_errors``;
+                what it leaves out is that of ``task_publish_retry_policy``.
             declare: Queues and exchanges to declare before.
             expiration: Seconds after which it may be dropped.
-            timeout: Seconds for everything.
+            timeout: Seconds for everything, retries included; None is ``broker_publish_timeout``.
             confirm_timeout: Ditto, the shorter of both counts.
             **properties: Further properties: ``correlation_id``, ``reply_to`` and so on.
 
         Raises:
-            OperationalError: The broker did not accept it.
+            OperationalError: The broker did not accept it in time.
             EncodeError: The serializer cannot encode it.
         """
         if immediate:
@@ -126,11 +128,13 @@ class Producer:
         message.properties.update({key: value for key, value in {**properties, **known}.items() if value is not None})
         destination = Destination(target.name, self.routing_key if routing_key is None else routing_key)
         wanted = [_declared(each) for each in declare or ()]
-        if self.auto_declare and target.name and not target.no_declare:
+        if self.auto_declare and target.name and not target.no_declare and not isinstance(exchange, str):
             wanted.append(_alone(target))
         limits = [limit for limit in (timeout, confirm_timeout) if limit is not None]
         publication = Publication(message, destination, mandatory=mandatory)
-        self._publish(publication, wanted, min(limits, default=None), retry, {**_POLICY, **(retry_policy or {})})
+        self.connection.publisher.publish_many(
+            (publication,), timeout=min(limits, default=None), retry=retry, retry_policy=retry_policy, declare=wanted
+        )
 
     def _message(
         self, body: Any, content_type: str | None, encoding: str | None, serializer: str | None,
@@ -148,26 +152,6 @@ class Producer:
         if compression := compression or self.compression:
             data, own["compression"] = compress(data, compression)
         return Message(data, content_type, encoding, own, {})
-
-    def _publish(
-        self, publication: Publication, declare: list[Queue], timeout: float | None, retry: bool, policy: dict[str, Any]
-    ) -> None:
-        attempt = 0
-        while True:
-            try:
-                session = self.connection.session
-                if declare:
-                    session.declare(declare)
-                session.publish_many([publication], timeout=timeout)
-                return
-            except (PublishTimeout, SessionRefused):
-                raise
-            except OperationalError:
-                self.connection.close()
-                if not retry or (policy["max_retries"] is not None and attempt >= policy["max_retries"]):
-                    raise
-                time.sleep(min(policy["interval_start"] + attempt * policy["interval_step"], policy["interval_max"]))
-                attempt += 1
 
     def revive(self, channel: Any) -> None:
         """Go on with another channel or connection."""

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from celeriac import Celery, Exchange, Queue, chain, group
+from celeriac.app.connection import Connection
 from celeriac.app.pools import ConnectionLimitExceeded
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.exceptions import ImproperlyConfigured, SessionClosed
+from celeriac.messaging import Producer
 from tests.support import PATIENCE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from celeriac.message import Delivery
 
@@ -169,3 +171,32 @@ def test_amqp_shows_queues_and_routes(app: Celery) -> None:
     before = app.router
     app.amqp.flush_routes()
     assert app.amqp.router is not before
+
+
+PRODUCERS: list[Callable[[Celery], Producer]] = [
+    lambda app: app.producer_pool.acquire(),
+    lambda app: app.connection_for_write().Producer(),
+    lambda app: Producer(Connection(app.broker)),
+]
+
+
+@pytest.mark.parametrize("make", PRODUCERS, ids=["of the pool", "of a connection", "of no app"])
+def test_a_producer_tries_again_on_a_new_connection(app: Celery, make: Callable[[Celery], Producer]) -> None:
+    producer = make(app)
+    producer.connection.session.close()
+    with pytest.raises(SessionClosed):
+        producer.publish("lost", routing_key="custom")
+    producer.connection.session.close()
+    producer.publish("sent", routing_key="custom", retry=True)
+    producer.connection.session.close()
+    with pytest.raises(SessionClosed):
+        producer.publish("lost", routing_key="custom", retry=True, retry_policy={"max_retries": 0})
+    assert [delivery.message.body for delivery in taken(app, Queue("custom"))] == [b"sent"]
+
+
+def test_a_producer_keeps_to_the_retry_policy_of_its_app(app: Celery) -> None:
+    app.conf.task_publish_retry_policy = {"max_retries": 0}
+    with app.producer_pool.acquire() as producer:
+        producer.connection.session.close()
+        with pytest.raises(SessionClosed):
+            producer.publish("lost", routing_key="custom", retry=True)
