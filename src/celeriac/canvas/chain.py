@@ -118,9 +118,15 @@ class chain(Signature, metaclass=_Folding):  # noqa: N801 - Celery's name
         for link in _as_list(self.options.get("link")):
             steps[-1].link(link)
         for errback in _as_list(self.options.get("link_error")):
-            for step in steps:
+            for step in self._told_of_errors(steps):
                 step.link_error(errback)
         return steps
+
+    def _told_of_errors(self, steps: Sequence[Signature]) -> list[Signature]:
+        """Steps that get its errbacks: a group that another step follows is the header of a chord, which has none."""
+        if self.app.conf.task_allow_error_cb_on_chord_header:
+            return list(steps)
+        return [step for step in steps if step is steps[-1] or not _becomes_header(step)]
 
     # ------------------------------------------------------------------ sending
 
@@ -255,6 +261,13 @@ def _flatten(steps: Any, app: AppLike | None) -> list[Signature]:
         else:
             found.append(step)
     return found
+
+
+def _becomes_header(step: Any) -> bool:
+    """Whether a step turns into the header of a chord, or ends in one, when another follows it."""
+    while isinstance(step, chord):
+        step = step.body
+    return isinstance(step, group)
 
 
 def _with_chords(steps: Sequence[Signature]) -> list[Signature]:

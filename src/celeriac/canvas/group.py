@@ -353,7 +353,7 @@ class group(Signature):  # noqa: N801 - Celery's name
         module = _first_name(self.tasks).rpartition(".")[0]
         if module:
             texts[1:] = [text.replace(f"{module}.", "") for text in texts[1:]]
-        return f"group(({', '.join(texts)}))"
+        return f"group(({', '.join(texts)}))" if len(texts) > 1 else f"group([{texts[0]}])"
 
 
 def _one_group(gid: str, results: list[Any], app: AppLike) -> GroupResult:

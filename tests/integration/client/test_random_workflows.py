@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.support import flow_app, servers, wait_until
-from tests.support.flows import ERRORS, Failed, Plan, expected, plans
+from tests.support.flows import ERRORS, Failed, Many, Plan, expected, plans
 from tests.support.worker import ROOT, RunningWorker
 
 if TYPE_CHECKING:
@@ -118,6 +118,13 @@ def examples(few: int) -> settings:
     )  # fmt: skip
 
 
+def _without_names(end: Any, errors: set[str]) -> Any:
+    """An end in which every failure with one of these errors looks alike."""
+    if isinstance(end, Many):
+        return Many(tuple(_without_names(each, errors) for each in end.ends))
+    return Failed("one of them") if isinstance(end, Failed) and end.error in errors else end
+
+
 @pytest.mark.parametrize(("place", "few"), [("run_in_memory", 60), ("run_on_redis", 30)], ids=["memory", "redis"])
 @pytest.mark.timeout(LIMIT)
 def test_workflows_come_to_the_same_everywhere(
@@ -149,7 +156,8 @@ def test_workflows_come_to_the_same_everywhere(
             end = Failed(type(exc).__name__)
             assert end.error in known.errors
             return
-        assert end == known.end
+        # So it is in the replacement of a task, which fails with that then.
+        assert _without_names(end, known.errors) == _without_names(known.end, known.errors)
         if not known.errors:
             assert flow_app.ran(ledgers, key) == known.ran
 

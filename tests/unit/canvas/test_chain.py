@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from celeriac import Celery, chain, group, maybe_signature, signature
+from celeriac import Celery, chain, chord, group, maybe_signature, signature
 from celeriac.result import GroupResult
 
 if TYPE_CHECKING:
@@ -72,6 +72,18 @@ def test_links_of_a_chain_move_to_its_tasks(s: Any) -> None:
     first, second, third = (pair | s(3)).tasks
     assert (first.options, third.options) == ({"link_error": [s(9)]}, {})
     assert second.options == {"link": [s(8)], "link_error": [s(9)]}
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_errbacks_of_a_chain_are_not_those_of_headers_in_it(app: Celery, s: Any, two: Any, allowed: bool) -> None:
+    app.conf.task_allow_error_cb_on_chord_header = allowed
+    for second, third in ((two, group(s(3))), (chord([s(5)], two), chord([s(6)], s(7)))):
+        whole = chain.of([s(1, 1), second, third], app).on_error(s(9))
+        first, header, last = whole.unchain_tasks()
+        members = header.tasks if second is two else header.body.tasks
+        (end,) = last.tasks if second is two else [last.body]
+        assert first.options == end.options == {"link_error": [s(9)]}
+        assert [each.options.get("link_error") for each in members] == [[s(9)] if allowed else None] * 2
 
 
 # ---------------------------------------------------------------------------------------------- construction

@@ -33,9 +33,9 @@ def test_constructor_takes_signatures_iterables_and_groups(s: Any, two: Any) -> 
     assert repr(two) == "group((p.add(1, 1), add(2, 2)))"
     assert repr(group(each for each in (s(1, 1), s(2, 2)))) == repr(two)
     assert repr(group(two)) == repr(two)
-    assert repr(group(s(1, 1))) == "group((p.add(1, 1)))"
+    assert repr(group(s(1, 1))) == "group([p.add(1, 1)])"
     assert repr(group([])) == repr(group()) == "group(<empty>)"
-    assert repr(group(dict(s(1, 1)))) == "group((p.add(1, 1)))"
+    assert repr(group(dict(s(1, 1)))) == "group([p.add(1, 1)])"
     assert (len(two), bool(two), bool(group())) == (2, True, False)
 
 
