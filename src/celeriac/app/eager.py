@@ -65,7 +65,7 @@ def apply_here(
     args, kwargs = tuple(args or ()), dict(kwargs or {})
     task_id = task_id or uuid4()
     throw = app.conf.task_eager_propagates if throw is None else throw
-    request = _request(task_id, args, kwargs, retries, options)
+    request = _request(task, task_id, args, kwargs, retries, options)
     outcome = run_eager(app, task, request, args, kwargs)
     value = outcome.retval
     if isinstance(value, Retry) and value.sig is not None:
@@ -76,12 +76,18 @@ def apply_here(
 
 
 def _request(
-    task_id: str, args: tuple[Any, ...], kwargs: dict[str, Any], retries: int, options: Mapping[str, Any]
+    task: Task[..., Any],
+    task_id: str,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    retries: int,
+    options: Mapping[str, Any],
 ) -> Context:
     parent = get_current_worker_request()
     stamped = options.get("stamped_headers")
     request = Context(
         id=task_id,
+        task=task.name,
         args=args,
         kwargs=kwargs,
         retries=retries,

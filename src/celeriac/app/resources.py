@@ -10,6 +10,7 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, Any, cast
 
 from celeriac.app.annotations import compile_annotations
+from celeriac.app.backend_of_app import backend_of
 from celeriac.app.made_once import made_once
 from celeriac.app.publisher import Publisher, RetryPolicy
 from celeriac.app.queues import Queues
@@ -24,13 +25,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from celeriac.app.amqp import AMQP
+    from celeriac.app.backend_of_app import AppBackend
     from celeriac.app.base import Celery
     from celeriac.app.connection import Connection
     from celeriac.app.events import Events
     from celeriac.app.log import Logging
     from celeriac.app.pools import Pool, PooledConnection, PooledProducer
     from celeriac.app.registry import TaskRegistry
-    from celeriac.backend.base import ResultBackend
     from celeriac.broker.base import Broker
     from celeriac.config import Settings
     from celeriac.control.client import Control
@@ -119,11 +120,11 @@ class Resources:
         return make_broker(self.conf, self.conf.broker_read_url, self.name)
 
     @made_once
-    def backend(self) -> ResultBackend:
+    def backend(self) -> AppBackend:
         """Where results are kept (``result_backend``)."""
         from celeriac.app.connections import make_backend
 
-        return make_backend(self.conf, self.name)
+        return backend_of(cast("Celery", self), make_backend(self.conf, self.name))
 
     @made_once
     def publisher(self) -> Publisher:

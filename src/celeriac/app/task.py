@@ -8,9 +8,9 @@ from celeriac import states
 from celeriac.app.client import send
 from celeriac.app.options import EXECUTION_OPTIONS, PLACE_OPTIONS, TaskOptions, placed, resolve_options, reused
 from celeriac.app.plan import ArgumentCheck, TaskPlan, body_check, build_plan
-from celeriac.backend.base import ResultRecord
 from celeriac.current import Context, get_current_app, get_current_request, pop_task, push_task
 from celeriac.exceptions import Ignore, MaxRetriesExceededError, OperationalError
+from celeriac.execution.records import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -520,16 +520,8 @@ class Task(Generic[P, R]):
         task_id = task_id or request.id
         if not task_id:
             raise ValueError(f"Task {self.name}: update_state() outside of a run needs a task_id")
-        record = ResultRecord(
-            task_id,
-            state or states.PENDING,
-            meta,
-            group_id=request.group,
-            parent_id=request.parent_id,
-            reply_to=request.reply_to,
-            correlation_id=request.correlation_id,
-        )
-        self.backend.store_many([record])
+        extended = task_id == request.id and self.app.conf.result_extended
+        self.backend.store_many([record_of(request, task_id, state or states.PENDING, meta, None, extended=extended)])
 
     def send_event(
         self, type: str, retry: bool = True, retry_policy: Mapping[str, Any] | None = None, **fields: Any

@@ -225,8 +225,18 @@ class chord(Signature):  # noqa: N801 - Celery's name
 
     _freeze = freeze
 
-    def apply(self, args: Any = None, kwargs: Any = None, body: Any = None, **options: Any) -> Any:
-        """Run header and body here and now; returns the `EagerResult` of the body."""
+    def apply(
+        self, args: Any = None, kwargs: Any = None, propagate: bool = True, body: Any = None, **options: Any
+    ) -> Any:
+        """Run header and body here and now; returns the `EagerResult` of the body.
+
+        Args:
+            args: Go in front of the positional arguments of each task of the header.
+            kwargs: Go over the keyword arguments of each task of the header.
+            propagate: Raise the exception of a task of the header; False gives it to the body as its value.
+            body: Takes the place of its body.
+            **options: Of the call.
+        """
         given = {key: value for key, value in options.items() if value is not None}
         of_body = {key: given.pop(key) for key in _OF_BODY & given.keys()}
         for key in _OF_HEADER:
@@ -239,7 +249,7 @@ class chord(Signature):  # noqa: N801 - Celery's name
         members = [as_one(member) for member in flat_members(group(self.tasks, app=self._app))]
         header = group(members, app=self._app).clone(self.args, partial)
         above = header.apply(*((None, None) if self.immutable else (args, kwargs)), **given)
-        result = last.apply((above.get(),), **given, **of_body)
+        result = last.apply((above.get(propagate=propagate),), **given, **of_body)
         result.parent = above
         return result
 

@@ -320,24 +320,39 @@ class Signature(dict[str, Any]):
 
     def link(self, callback: Any) -> Any:
         """Call ``callback`` with the result when it succeeds; returns the callback."""
-        return self._append("link", callback)
+        return self.append_to_list_option("link", callback)
 
     def link_error(self, errback: Any) -> Any:
         """Call ``errback`` when it fails; returns the errback."""
-        return self._append("link_error", errback)
+        return self.append_to_list_option("link_error", errback)
 
     def on_error(self: S, errback: Any) -> S:
         """As `link_error`, but returns this signature."""
         self.link_error(errback)
         return self
 
-    def _append(self, key: str, value: Any) -> Any:
+    def append_to_list_option(self, key: str, value: Any) -> Any:
+        """Append to an option that is a list, unless it is there; returns the value.
+
+        Args:
+            key: Name of the option, such as ``link``.
+            value: What to append.
+        """
         items = self.options.setdefault(key, [])
         if isinstance(items, tuple) or not isinstance(items, list):
             items = self.options[key] = list(items) if isinstance(items, tuple) else [items]
         if value not in items:
             items.append(value)
         return value
+
+    def extend_list_option(self, key: str, value: Any) -> None:
+        """Append several values, or one, to an option that is a list.
+
+        Args:
+            key: Name of the option, such as ``link``.
+            value: What to append.
+        """
+        self.options[key] = [*_as_list(self.options.get(key)), *_as_list(value)]
 
     def flatten_links(self) -> list[Any]:
         """It, and all that is linked to it, recursively."""
@@ -376,6 +391,15 @@ class Signature(dict[str, Any]):
                     found = visitor.on_callback if key == "link" else visitor.on_errback
                     own = combine(headers, found(link, **headers))
                 link.stamp(visitor, append_stamps, **own)
+
+    def election(self) -> None:
+        """Have workers choose one of them to run it.
+
+        Raises:
+            NotImplementedError: Workers of this version do not gossip, so they elect nobody.
+        """
+        app: Any = self.app
+        app.control.election(self.id or uuid(), "task", action=self.clone())
 
     # ------------------------------------------------------------------ looks
 

@@ -30,6 +30,7 @@ from celeriac.execution.calling import Execution, call, classify
 from celeriac.execution.handlers import describe_end, ending_events, handle, leave, log_outcome, needs_stored_result
 from celeriac.execution.job import CANCELLED, FAILED, IGNORED, REFUSED, REJECTED, REQUEUED, RETRIED, SUCCEEDED, Outcome
 from celeriac.execution.patience import patiently
+from celeriac.execution.records import record_of
 from celeriac.execution.results import store_records
 from celeriac.message import Message
 from celeriac.protocol import decode_payload
@@ -322,39 +323,7 @@ class Executor:
             self.results.flush()
 
     def _make_record(self, run: Execution, state: str, value: Any) -> ResultRecord:
-        request = run.request
-        return ResultRecord(
-            request.id or "",
-            state,
-            value,
-            run.traceback,
-            [child.as_tuple() for child in request.__dict__.get("_children", ())],
-            utcnow_iso() if state in states.READY_STATES else None,
-            request.group,
-            request.parent_id,
-            self._extra(run) if self._extended or request.stamped_headers else None,
-            request.reply_to,
-            request.correlation_id,
-        )
-
-    def _extra(self, run: Execution) -> dict[str, Any]:
-        """Fields of ``result_extended``, and the stamps."""
-        request = run.request
-        extra: dict[str, Any] = {}
-        if self._extended:
-            info = request.delivery_info or {}
-            extra = {
-                "name": request.get("task"),
-                "args": list(run.args),
-                "kwargs": dict(run.kwargs),
-                "worker": self.hostname,
-                "retries": request.retries,
-                "queue": info.get("routing_key"),
-            }
-        if request.stamped_headers:
-            extra["stamped_headers"] = request.stamped_headers
-            extra.update(request.stamps or {})
-        return extra
+        return record_of(run.request, run.request.id or "", state, value, run.traceback, extended=self._extended)
 
     def store_retry(self, task: Any, request: Context, retry: Retry) -> None:
         """Store that a task is retried, before the next attempt is published: else it might end before that."""
@@ -400,7 +369,9 @@ def run_eager(app: AppLike, task: Any, request: Context, args: Any, kwargs: Any)
             send_next(app, run)
         if app.conf.task_store_eager_result and run.kind not in (IGNORED, REQUEUED):
             store_records(task.backend, [
-                ResultRecord(request.id or "", run.state, run.value, run.traceback, [], utcnow_iso())
+                record_of(
+                    request, request.id or "", run.state, run.value, run.traceback, extended=app.conf.result_extended
+                )
             ])  # fmt: skip
         leave(app, run)
     finally:

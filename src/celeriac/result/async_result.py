@@ -81,13 +81,15 @@ class AsyncResult(ResultBase, Generic[R]):
     @property
     def backend(self) -> ResultBackend:
         """Where the result is kept."""
-        if self._backend is not None:
-            return self._backend
-        return cast("AppLike", self.app or get_current_app()).backend
+        return self._backend if self._backend is not None else self._owner.backend
 
     @backend.setter
     def backend(self, backend: ResultBackend) -> None:
         self._backend = backend
+
+    @property
+    def _owner(self) -> AppLike:
+        return cast("AppLike", self.app or get_current_app())
 
     def _record(self) -> ResultRecord:
         """What is stored; a final record is kept and never asked for again."""
@@ -307,7 +309,7 @@ class AsyncResult(ResultBase, Generic[R]):
             while self.known_record() is None:
                 for record in await arrivals.next():
                     if record.status in states.PROPAGATE_STATES and record.task_id != self.id:
-                        raise exception_of(record)
+                        raise exception_of(record, self._owner)
 
     def _deliver(
         self,
@@ -321,7 +323,7 @@ class AsyncResult(ResultBase, Generic[R]):
         if on_message is not None:
             on_message(as_meta(record))
         if propagate and record.status in propagate_states:
-            raise exception_of(record)
+            raise exception_of(record, self._owner)
         if callback is not None:
             callback(self.id, record.result)
         return cast("R", record.result)
@@ -347,7 +349,7 @@ class AsyncResult(ResultBase, Generic[R]):
         records = [node.known_record() or found.get(node.id) for node in parents]
         for node, record in zip(parents, records, strict=True):
             if record is not None and node.keep(record).status in states.PROPAGATE_STATES:
-                raise exception_of(record)
+                raise exception_of(record, self._owner)
         return all(record is not None and record.status == states.SUCCESS for record in records)
 
     def _parents(self) -> Iterator[Any]:
@@ -368,7 +370,7 @@ class AsyncResult(ResultBase, Generic[R]):
         """
         record = self._cache or self._record()
         if propagate and record.status in states.PROPAGATE_STATES:
-            raise exception_of(record)
+            raise exception_of(record, self._owner)
         if callback is not None:
             callback(self.id, record.result)
         return record.result

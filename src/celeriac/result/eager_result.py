@@ -6,6 +6,7 @@ from typing import Any, TypeVar, cast
 
 from celeriac import states
 from celeriac.backend.base import ResultRecord
+from celeriac.exceptions import TaskRevokedError
 from celeriac.result.async_result import AsyncResult
 from celeriac.result.joining import assert_will_not_block
 from celeriac.result.waiting import exception_of
@@ -57,13 +58,17 @@ class EagerResult(AsyncResult[R]):
         disable_sync_subtasks: bool = True,
         **kwargs: Any,
     ) -> R:
-        """Its value; raises the task's exception unless ``propagate`` is False."""
+        """Its value; raises the task's exception unless ``propagate`` is False.
+
+        One that neither succeeded nor failed, such as one that was ignored, has none.
+        """
         if disable_sync_subtasks:
             assert_will_not_block()
         record = self._eager
         if record.status in states.PROPAGATE_STATES and propagate:
             raise exception_of(record)
-        return cast("R", record.result)
+        has_value = record.status == states.SUCCESS or record.status in states.PROPAGATE_STATES
+        return cast("R", record.result if has_value else None)
 
     wait = get  # type: ignore[assignment]
 
@@ -71,8 +76,8 @@ class EagerResult(AsyncResult[R]):
         """There is nothing to delete."""
 
     def revoke(self, *args: Any, **kwargs: Any) -> None:
-        """It has ended: only its state changes."""
-        self._eager.status = states.REVOKED
+        """It has ended: only its state changes, and its value."""
+        self._eager.status, self._eager.result = states.REVOKED, TaskRevokedError("revoked")
 
     def __repr__(self) -> str:
         return f"<EagerResult: {self.id}>"

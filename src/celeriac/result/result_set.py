@@ -136,7 +136,7 @@ class ResultSet(ResultBase):
         for each in self._leaves():
             record = each.known_record()
             if record is not None and propagate and record.status in states.PROPAGATE_STATES:
-                raise exception_of(record)
+                raise exception_of(record, self.app)
             if callback is not None:
                 callback(each.id, None if record is None else record.result)
 
@@ -223,7 +223,7 @@ class ResultSet(ResultBase):
         """
         if disable_sync_subtasks:
             assert_will_not_block()
-        values, keeps = _Values(propagate, callback, on_message), self._keeps_records()
+        values, keeps = _Values(self.app, propagate, callback, on_message), self._keeps_records()
         # Closed at once when one failed: what came with it is kept for who asks next.
         with closing(self._arrivals(timeout, interval, on_interval)) as arrivals:
             for result, record in arrivals:
@@ -258,7 +258,7 @@ class ResultSet(ResultBase):
         """
         if disable_sync_subtasks:
             assert_will_not_block()
-        values = _Values(propagate, callback, on_message)
+        values = _Values(self.app, propagate, callback, on_message)
         async with aclosing(self._async_arrivals(timeout)) as arrivals:
             async for result, record in arrivals:
                 values.take(result.id, record)
@@ -393,10 +393,12 @@ class _Values:
 
     def __init__(
         self,
+        app: AppLike,
         propagate: bool,
         callback: Callable[[str, Any], object] | None,
         on_message: Callable[[dict[str, Any]], object] | None,
     ) -> None:
+        self._app = app
         self.by_id: dict[str, Any] = {}
         self._propagate = propagate
         self._callback = callback
@@ -407,7 +409,7 @@ class _Values:
         if self._on_message is not None:
             self._on_message(as_meta(record))
         if self._propagate and record.status in states.PROPAGATE_STATES:
-            raise exception_of(record)
+            raise exception_of(record, self._app)
         if self._callback is not None:
             self._callback(task_id, record.result)
         else:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from celeriac.exceptions import TimeoutError
+from celeriac import states
+from celeriac.exceptions import TaskRevokedError, TimeoutError
+from celeriac.serialization.failures import remote_traceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from celeriac.backend.base import ResultBackend, ResultRecord
+    from celeriac.current import AppLike
 
 #: Ids in one read.
 PAGE: Final = 1000
@@ -55,10 +58,24 @@ def _first(backend: ResultBackend, task_id: str, timeout: float | None) -> Resul
     raise TimeoutError(f"The result of task {task_id} did not arrive: {backend.url} gave up without a reason")
 
 
-def exception_of(record: ResultRecord) -> BaseException:
-    """The exception a failed task raised; a result that is none is wrapped in one."""
+def exception_of(record: ResultRecord, app: AppLike | None = None) -> BaseException:
+    """The exception a failed task raised; a result that is none is wrapped in one.
+
+    Args:
+        record: What is stored.
+        app: With ``task_remote_tracebacks`` the exception has the traceback of the worker; None has none.
+    """
     value = record.result
-    return value if isinstance(value, BaseException) else Exception(value)
+    error = value if isinstance(value, BaseException) else _wrapped(record)
+    if app is not None and record.traceback and app.conf.task_remote_tracebacks:
+        return error.with_traceback(remote_traceback(record.traceback))
+    return error
+
+
+def _wrapped(record: ResultRecord) -> BaseException:
+    if record.status == states.REVOKED:
+        return TaskRevokedError("revoked" if record.result is None else record.result)
+    return Exception(record.result)
 
 
 def as_meta(record: ResultRecord) -> dict[str, Any]:

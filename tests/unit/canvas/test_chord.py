@@ -319,3 +319,10 @@ def test_arguments_and_options_of_a_group_are_those_of_the_header(app: Celery, s
     assert [(tuple(each.args), each.kwargs, each.options["queue"]) for each in whole.tasks] == [
         ((10, 1), {"z": 0}, "q"), ((10, 2), {"z": 0}, "q")
     ]  # fmt: skip
+
+
+def test_eager_chord_gives_exceptions_to_its_body_when_told(app: Celery, s: Any, x: Any) -> None:
+    whole = chord([s(1, 1), app.tasks["p.fail"].s()], x())
+    with pytest.raises(ValueError, match="on purpose"):
+        whole.apply()
+    assert repr(whole.apply(propagate=False).get()) == "[2, ValueError('on purpose')]"

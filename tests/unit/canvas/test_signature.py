@@ -200,3 +200,23 @@ def test_a_task_in_place_of_its_signature_is_named(add: Task[..., Any]) -> None:
 def test_a_signature_is_of_a_task_or_a_name() -> None:
     with pytest.raises(TypeError, match="got 5"):
         signature(5)
+
+
+def test_options_that_are_lists(app: Celery) -> None:
+    sig = app.signature("x.add")
+    assert sig.append_to_list_option("link", "a") == sig.append_to_list_option("link", "a") == "a"
+    sig.extend_list_option("link", ["b", "c"])
+    sig.extend_list_option("link_error", "d")
+    assert sig.options == {"link": ["a", "b", "c"], "link_error": ["d"]}
+
+
+def test_a_signature_of_nothing_names_no_task(app: Celery) -> None:
+    nothing = signature(None, app=app)
+    assert (dict(nothing)["task"], repr(nothing)) == (None, "None()")
+    with pytest.raises(TypeError, match=r"send_task\(None\)"):
+        nothing.delay()
+
+
+def test_election_says_that_nobody_is_elected(app: Celery) -> None:
+    with pytest.raises(NotImplementedError, match="do not gossip"):
+        app.signature("x.add").election()

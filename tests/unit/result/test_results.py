@@ -12,7 +12,7 @@ import pytest
 from celeriac import Celery
 from celeriac.backend.base import ResultRecord
 from celeriac.current import Context, pop_task, push_task
-from celeriac.exceptions import ImproperlyConfigured, IncompleteStream, TimeoutError
+from celeriac.exceptions import ImproperlyConfigured, IncompleteStream, TaskRevokedError, TimeoutError
 from celeriac.result import (
     AsyncResult,
     EagerResult,
@@ -242,7 +242,50 @@ def test_eager_results(app: Celery) -> None:
     result.revoke()
     result.forget()
     assert result.state == "REVOKED"
-    assert pickle.loads(pickle.dumps(result)).result == copy.copy(result).result == 5
+    with pytest.raises(TaskRevokedError, match="revoked"):
+        result.get()
+    assert type(pickle.loads(pickle.dumps(result)).result) is type(copy.copy(result).result) is TaskRevokedError
+    for state in ("IGNORED", "REJECTED", "RETRY"):
+        assert EagerResult("c", ValueError("not its value"), state).get() is None
+
+
+@pytest.mark.parametrize(
+    ("status", "stored", "raised"),
+    [
+        ("REVOKED", None, TaskRevokedError("revoked")),
+        ("REVOKED", TaskRevokedError("expired"), TaskRevokedError("expired")),
+        ("FAILURE", None, Exception(None)),
+    ],
+)
+def test_what_is_stored_without_its_exception_is_raised_too(
+    app: Celery, status: str, stored: Any, raised: Exception
+) -> None:
+    store(app, "a", status, stored)
+    for look in (
+        lambda: app.AsyncResult("a").get(timeout=PATIENCE),
+        lambda: app.AsyncResult("a").maybe_throw(),
+        lambda: asyncio.run(app.AsyncResult("a").aget(timeout=PATIENCE)),
+        lambda: app.AsyncResult("b", parent=app.AsyncResult("a")).get(timeout=PATIENCE),
+        lambda: app.ResultSet([app.AsyncResult("a")]).get(timeout=PATIENCE),
+        lambda: app.ResultSet([app.AsyncResult("a")]).maybe_throw(),
+    ):
+        with pytest.raises(type(raised)) as found:
+            look()
+        assert (type(found.value), found.value.args) == (type(raised), raised.args)
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+def test_tracebacks_of_workers_are_those_of_the_exceptions_here(app: Celery, wanted: bool) -> None:
+    app.conf.task_remote_tracebacks = wanted
+    text = (
+        'Traceback (most recent call last):\n  File "/srv/tasks.py", line 7, in add\n    return x + y\n'
+        "ValueError: bad\n"
+    )
+    store(app, "a", "FAILURE", ValueError("bad"), traceback=text)
+    for get in (app.AsyncResult("a").get, app.ResultSet([app.AsyncResult("a")]).get, app.AsyncResult("a").maybe_throw):
+        with pytest.raises(ValueError, match="bad") as found:
+            get()
+        assert ("/srv/tasks.py" in map(str, (entry.path for entry in found.traceback))) is wanted
 
 
 def test_revoking_asks_remote_control(app: Celery, monkeypatch: pytest.MonkeyPatch) -> None:
