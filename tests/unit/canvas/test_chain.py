@@ -79,7 +79,8 @@ def test_errbacks_of_a_chain_are_not_those_of_headers_in_it(app: Celery, s: Any,
     app.conf.task_allow_error_cb_on_chord_header = allowed
     for second, third in ((two, group(s(3))), (chord([s(5)], two), chord([s(6)], s(7)))):
         whole = chain.of([s(1, 1), second, third], app).on_error(s(9))
-        first, header, last = whole.unchain_tasks()
+        steps: list[Any] = whole.unchain_tasks()
+        first, header, last = steps
         members = header.tasks if second is two else header.body.tasks
         (end,) = last.tasks if second is two else [last.body]
         assert first.options == end.options == {"link_error": [s(9)]}
