@@ -213,9 +213,10 @@ def _with_errback(plan: Plan, tag: str, *, is_header: bool = False) -> Plan:
     return replace(plan, errbacks=(*plan.errbacks, tag))
 
 
-def _end(plan: Plan, args: tuple[Any, ...], found: Expected) -> Any:
+def _end(plan: Plan, args: tuple[Any, ...], found: Expected, later: tuple[Plan, ...] = ()) -> Any:
+    """The end of a plan; ``later`` are the steps behind it, which make a header of a group at its end."""
     if plan.kind == "chain":
-        return _end_of_steps(plan.parts, args, found)
+        return _end_of_steps(plan.parts, args, found, later)
     if plan.kind == "group":
         members = () if plan.immutable else args
         ends = tuple(_end(part, members, found) for part in plan.parts)
@@ -223,11 +224,11 @@ def _end(plan: Plan, args: tuple[Any, ...], found: Expected) -> Any:
     if plan.kind == "chord":
         assert plan.body is not None
         header = Many(tuple(_end(part, () if plan.immutable else args, found) for part in plan.parts))
-        return _end_of_steps((plan.body,), header, found)
+        return _end_of_steps((plan.body,), header, found, later)
     return _end_of_task(plan, args, found)
 
 
-def _end_of_steps(steps: tuple[Plan, ...], before: Any, found: Expected) -> Any:
+def _end_of_steps(steps: tuple[Plan, ...], before: Any, found: Expected, later: tuple[Plan, ...]) -> Any:
     """The end of a chain; ``before`` are its arguments, or the end of the header of which it is the body."""
     end = before
     for number, step in enumerate(steps):
@@ -235,10 +236,10 @@ def _end_of_steps(steps: tuple[Plan, ...], before: Any, found: Expected) -> Any:
             values = _values(end)
             if isinstance(values, Failed):
                 # The body of a chord does not run, and its errbacks are told.
-                found.ran.update(_told(steps[number:]))
+                found.ran.update(_told((*steps[number:], *later)))
                 return _unrun(steps[-1], values)
             end = (values,)
-        end = _end(step, end, found)
+        end = _end(step, end, found, (*steps[number + 1 :], *later))
         if number + 1 == len(steps):
             break
         if isinstance(end, Failed):

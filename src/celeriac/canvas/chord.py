@@ -100,8 +100,11 @@ class chord(Signature):  # noqa: N801 - Celery's name
 
     @property
     def body(self) -> Any:
-        """What gets the results, or None."""
-        return self.kwargs["body"]
+        """What gets the results, or None; of the same app, unless it has one."""
+        body = self.kwargs["body"]
+        if isinstance(body, Signature) and body._app is None:
+            body._app = self._app
+        return body
 
     @body.setter
     def body(self, body: Any) -> None:

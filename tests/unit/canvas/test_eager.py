@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from celeriac import Celery, chord, group, signature
+from celeriac.current import current_apps, restore_apps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -74,3 +76,21 @@ def test_links_from_the_wire_are_of_the_app(app: Celery, s: Any, calls: list[Any
     linked.link(dict(chord([dict(s("add", 1))], dict(s("note")))))
     assert signature(dict(linked), app=app).delay().get() == 2
     assert calls == [[3]]
+
+
+@pytest.fixture
+def other_app_current() -> Iterator[None]:
+    """An app without tasks is the current one."""
+    before = current_apps()
+    restore_apps(None, Celery("other", set_as_current=False))
+    yield
+    restore_apps(*before)
+
+
+def test_chord_from_the_wire_that_is_linked_is_of_the_app(
+    app: Celery, s: Any, calls: list[Any], other_app_current: None
+) -> None:
+    whole = s("add", 1, 1) | group(s("add", 1), s("add", 2))
+    whole.link(chord([s("add", 3, 3)], s("note")))
+    assert app.signature(json.loads(json.dumps(whole))).delay().get() == [3, 4]
+    assert calls == [[6]]
