@@ -49,6 +49,10 @@ def backend_of(app: Celery, backend: ResultBackend) -> AppBackend:
 
     OfApp.__name__, OfApp.__qualname__, OfApp.__module__ = cls.__name__, cls.__qualname__, cls.__module__
     OfApp.app = app
+    if app.conf.result_backend_always_retry:
+        from celeriac.app.backend_retries import add_retries
+
+        add_retries(OfApp, app.conf)
     backend.__class__ = OfApp
     return cast("AppBackend", backend)
 

@@ -8,9 +8,9 @@ from celeriac import states
 from celeriac.app.client import send
 from celeriac.app.options import EXECUTION_OPTIONS, PLACE_OPTIONS, TaskOptions, placed, resolve_options, reused
 from celeriac.app.plan import ArgumentCheck, TaskPlan, body_check, build_plan
+from celeriac.backend.from_request import record_of
 from celeriac.current import Context, get_current_app, get_current_request, pop_task, push_task
 from celeriac.exceptions import Ignore, MaxRetriesExceededError, OperationalError
-from celeriac.execution.records import record_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

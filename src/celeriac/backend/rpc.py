@@ -121,7 +121,7 @@ class RPCBackend(WithoutChords, WatchedResults):
             "content_encoding": self._serializer.content_encoding,
             "delivery_mode": 2 if options.persistent else 1,
             "correlation_id": record.correlation_id or record.task_id,
-            "expiration": None if expires is None else str(int(expires * 1000)),
+            "expiration": str(int(expires * 1000)) if expires else None,
         }
         return ("", record.reply_to or "", body, properties, headers, False)
 

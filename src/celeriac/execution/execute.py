@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import signals, states
 from celeriac.backend.base import ResultRecord
+from celeriac.backend.from_request import record_of
 from celeriac.current import Context, pop_task, push_task
 from celeriac.exceptions import (
     ImproperlyConfigured,
@@ -30,7 +31,6 @@ from celeriac.execution.calling import Execution, call, classify
 from celeriac.execution.handlers import describe_end, ending_events, handle, leave, log_outcome, needs_stored_result
 from celeriac.execution.job import CANCELLED, FAILED, IGNORED, REFUSED, REJECTED, REQUEUED, RETRIED, SUCCEEDED, Outcome
 from celeriac.execution.patience import patiently
-from celeriac.execution.records import record_of
 from celeriac.execution.results import store_records
 from celeriac.message import Message
 from celeriac.protocol import decode_payload

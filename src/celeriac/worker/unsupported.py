@@ -21,6 +21,12 @@ REPLACED: Final = {
 #: Setting, and why nothing depends on it here.
 WITHOUT_EFFECT: Final = {
     "broker_pool_limit": "each thread has one session of its own; it bounds app.pool and app.producer_pool",
+    "redis_backend_health_check_interval": "a connection that was lost is replaced when it is used",
+    "redis_retry_on_timeout": "what may be repeated is; the rest is an error",
+    "result_backend_thread_safe": "threads share a result backend",
+    "result_cache_max": "each result object keeps what is final, and nothing else does",
+    "result_exchange": "replies of rpc:// go straight to the queue of the client",
+    "result_exchange_type": "replies of rpc:// go straight to the queue of the client",
     "worker_detect_quorum_queues": "prefetch is set for each consumer, which quorum queues accept",
     "worker_enable_prefetch_count_reduction": "running tasks count towards the prefetch limit at all times",
     "worker_eta_task_limit": "delayed tasks are kept by the broker",

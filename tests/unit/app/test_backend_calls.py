@@ -19,7 +19,7 @@ from celeriac.exceptions import OperationalError, TaskRevokedError, TimeoutError
 from celeriac.result import EagerResult, GroupResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from celeriac.app.backend_of_app import AppBackend
@@ -255,6 +255,38 @@ def test_a_driver_with_slots_is_taken_too(app: Celery) -> None:
 
     driver: Any = Slotted()
     assert backend_of(app, driver).get_result("t") == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "failures", "error"),
+    [
+        ({}, 1, OperationalError),
+        ({"result_backend_always_retry": True}, 5, None),
+        ({"result_backend_always_retry": True, "result_backend_max_retries": 2}, 2, None),
+        ({"result_backend_always_retry": True, "result_backend_max_retries": 2}, 3, OperationalError),
+    ],
+)
+def test_operations_are_repeated_when_told(
+    unique_name: str, settings: dict[str, Any], failures: int, error: type[Exception] | None
+) -> None:
+    class Away(MemoryBackend):
+        left = failures
+
+        def load_many(self, task_ids: Sequence[str]) -> dict[str, ResultRecord]:
+            if self.left:
+                self.left -= 1
+                raise OperationalError("away")
+            return super().load_many(task_ids)
+
+    changes = {"result_backend_max_sleep_between_retries_ms": 1, **settings}
+    with Celery("p", broker="memory://", changes=changes) as app:
+        backend = backend_of(app, Away(f"memory://{unique_name}"))
+        backend.mark_as_done("t", 1)
+        if error is None:
+            assert backend.get_result("t") == 1
+        else:
+            with pytest.raises(error, match="away"):
+                backend.get_result("t")
 
 
 def test_password_of_the_url_is_masked() -> None:

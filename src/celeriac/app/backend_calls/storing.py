@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import states
 from celeriac.app.backend_calls.base import Calls
+from celeriac.backend.from_request import record_of
 from celeriac.current import Context
 from celeriac.exceptions import TaskRevokedError
 from celeriac.execution import chords, follow_up
-from celeriac.execution.records import record_of
 from celeriac.serialization.einfo import ExceptionInfo
 
 if TYPE_CHECKING:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celeriac import states
 from celeriac.backend.base import ResultRecord
 from celeriac.utils.time import utcnow_iso
 
-if TYPE_CHECKING:
-    from celeriac.current import Context
-
 
 def record_of(
-    request: Context, task_id: str, state: str, value: Any, traceback: str | None, *, extended: bool
+    request: Any, task_id: str, state: str, value: Any, traceback: str | None, *, extended: bool
 ) -> ResultRecord:
     """The record of a task.
 
@@ -40,7 +37,7 @@ def record_of(
     )
 
 
-def _extra(request: Context, extended: bool) -> dict[str, Any]:
+def _extra(request: Any, extended: bool) -> dict[str, Any]:
     """Fields of ``result_extended``, and the stamps."""
     extra: dict[str, Any] = {}
     if extended:
