@@ -8,12 +8,15 @@ import sqlite3
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from celeriac.backend.named import open_class
 from celeriac.broker.sqs.names import queue_name
 from celeriac.drivers.resp_cluster import RespCluster
 from celeriac.drivers.resp_params import RespParams
 from celeriac.testing.contracts import BackendUnderTest, BrokerUnderTest
+from celeriac.utils.dataclass import replace
 from tests.contract import store_subjects
 from tests.support import servers, stores
+from tests.support.written_for_celery import FileStore, TableStore, app_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +82,25 @@ def _redis_cluster(request: pytest.FixtureRequest, directory: Path) -> BrokerUnd
         put_malformed=put_malformed,
         disconnect=lambda session: nodes.on_each_primary("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"),
         url_at_port=lambda port: f"redis+cluster://127.0.0.1:{port}",
+    )
+
+
+def _keys_of_celery(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    return _written_for_celery(FileStore, directory)
+
+
+def _tables_of_celery(request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
+    return _written_for_celery(TableStore, directory)
+
+
+def _written_for_celery(cls: Any, directory: Path) -> BackendUnderTest:
+    return BackendUnderTest(
+        f"file://{directory}",
+        open=lambda url, options: open_class(cls, url, replace(options, app=app_of(options))),
+        put_malformed=lambda task_id: cls(app=app_of(), url=f"file://{directory}").put_malformed(task_id),
+        # It is looked at again and again, twice in a second.
+        reaction=1.0,
+        batch=100,
     )
 
 
@@ -298,6 +320,8 @@ _BROKERS: dict[str, Callable[[pytest.FixtureRequest, Path], BrokerUnderTest]] = 
 
 _BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {
     "memory": _memory_backend,
+    "keys of celery": _keys_of_celery,
+    "tables of celery": _tables_of_celery,
     "sqlite": _sqlite_backend,
     "db+sqlite": _db_sqlite_backend,
     "postgresql": _postgresql_backend,

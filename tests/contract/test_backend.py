@@ -18,10 +18,23 @@ from tests.contract import store_subjects, subjects
 if TYPE_CHECKING:
     from pathlib import Path
 
-ALL = ["memory", "sqlite", "redis", "redis+cluster", "postgresql", "mysql", "db+sqlite", "rpc", *store_subjects.STORES]
+#: Classes that inherit from those of `celery.backends.base`.
+WRITTEN_FOR_CELERY = ["keys of celery", "tables of celery"]
+ALL = [
+    "memory",
+    "sqlite",
+    "redis",
+    "redis+cluster",
+    "postgresql",
+    "mysql",
+    "db+sqlite",
+    "rpc",
+    *WRITTEN_FOR_CELERY,
+    *store_subjects.STORES,
+]
 CHORDS = ["memory", "sqlite", "redis", "redis+cluster", "postgresql", "mysql", "db+sqlite", *store_subjects.STORES]
 SERVERS = ["redis", "redis+cluster", "postgresql", "mysql", "rpc", *store_subjects.SERVERS]
-MALFORMED = ["sqlite", "redis", "redis+cluster", "postgresql", "mysql", *store_subjects.STORES]
+MALFORMED = ["sqlite", "redis", "redis+cluster", "postgresql", "mysql", *WRITTEN_FOR_CELERY, *store_subjects.STORES]
 
 
 class TestBackend(BackendContract):

@@ -16,6 +16,7 @@ from celeriac.app import shared
 from celeriac.app.builtins import declare_builtins
 from celeriac.app.client import send
 from celeriac.app.declaring import Declaring, make_registry
+from celeriac.app.made_once import made_once
 from celeriac.app.options import resolve_options
 from celeriac.app.plan import check_types
 from celeriac.app.sessions import Sessions
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from celeriac.app.loaders import BaseLoader
     from celeriac.beat import Service
     from celeriac.canvas.signature import Signature
     from celeriac.result import AsyncResult
@@ -56,7 +58,8 @@ class Celery(Declaring):
     Args:
         main: Name that stands for ``__main__`` in names of tasks; also names the file of the embedded broker.
         loader: ``app`` reads the module named by ``CELERY_CONFIG_MODULE`` when nothing else is configured;
-            ``default`` also looks for ``celeriacconfig`` and ``celeryconfig``.
+            ``default`` also looks for ``celeriacconfig`` and ``celeryconfig``. Or a subclass of
+            `celeriac.app.loaders.BaseLoader`, or its dotted path.
         backend: The setting ``result_backend``.
         events: Class of `events`, or its dotted path; None is `celeriac.app.events.Events`.
         amqp: Not supported; must be None.
@@ -85,7 +88,7 @@ class Celery(Declaring):
     def __init__(
         self,
         main: str | None = None,
-        loader: str | None = None,
+        loader: Any = None,
         backend: Any = None,
         amqp: Any = None,
         events: Any = None,
@@ -107,7 +110,7 @@ class Celery(Declaring):
     ) -> None:
         _check_arguments(amqp, kwargs)
         self.main = main
-        self.loader = loader or os.environ.get("CELERY_LOADER") or "app"
+        self.loader_cls = loader or os.environ.get("CELERY_LOADER") or "app"
         self.autofinalize = autofinalize
         self.strict_typing = strict_typing
         self.finalize_lock = threading.RLock()
@@ -141,25 +144,44 @@ class Celery(Declaring):
         if set_as_current:
             self.set_current()
         shared.apps.add(self)
+        self._fit_in(fixups)
+        declare_builtins(self)
+        self.on_init()
+
+    def _fit_in(self, fixups: Iterable[Any] | None) -> None:
         if fixups is None:
             fixups = [name for name, variable in self.builtin_fixups.items() if os.environ.get(variable)]
         self.fixups = [made for fixup in fixups if (made := symbol_by_name(fixup)(self)) is not None]
-        declare_builtins(self)
-        self.on_init()
+        if self.loader_cls not in ("app", "default"):
+            from celeriac.app.loaders import listen
+
+            listen(self.loader)
 
     def _make_conf(self, broker: Any, backend: Any, include: Any, changes: dict[str, Any]) -> Settings:
         given = {"broker_url": broker, "result_backend": backend, "include": include}
         changes.update((key, value) for key, value in given.items() if value is not None)
-        if self.loader == "app":
+        if self.loader_cls == "app":
             conf = Settings(changes, lock=self.lock)
-        elif self.loader == "default":
+        elif self.loader_cls == "default":
             conf = Settings(changes, default_source=lambda: default_config(DEFAULT_MODULES), lock=self.lock)
         else:
-            raise ImproperlyConfigured(f"Celery(loader={self.loader!r}) is not supported: use 'app' or 'default'")
+            conf = Settings(changes, default_source=lambda: self.loader.read_configuration() or {}, lock=self.lock)
         conf.before_load.append(lambda: self.on_configure.send(self))
         conf.after_load.append(self._after_load)
         conf.bind_to(self._settings_changed)
         return conf
+
+    @made_once
+    def loader(self) -> BaseLoader:
+        """Where its settings come from unless it is told otherwise, under Celery's names."""
+        from celeriac.app.loaders import get_loader_cls
+
+        return get_loader_cls(self.loader_cls)(app=self)
+
+    @property
+    def namespace(self) -> str | None:
+        """Prefix of the names of its settings, as for `config_from_object`."""
+        return self.conf.namespace
 
     def use_task_class(self, task_cls: Any) -> None:
         """Make a class, or that of a dotted path, the base of its tasks, unless it was given one; for fixups."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac.app.sessions import FailoverBroker
 from celeriac.backend import BackendOptions, open_backend
+from celeriac.backend.named import open_class
 from celeriac.broker import BrokerOptions, open_broker
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.serialization.serializers import registry
@@ -48,12 +49,13 @@ def broker_options(conf: Settings, app_name: str) -> BrokerOptions:
     )
 
 
-def backend_options(conf: Settings, app_name: str) -> BackendOptions:
+def backend_options(conf: Settings, app_name: str, app: Any = None) -> BackendOptions:
     """What settings say about result backends.
 
     Args:
         conf: Settings.
         app_name: Name of the app, which names the file of the embedded store.
+        app: The app, for classes of others.
     """
     from_registry = conf.result_accept_content
     if from_registry is None:
@@ -68,6 +70,7 @@ def backend_options(conf: Settings, app_name: str) -> BackendOptions:
         transport_options=conf.result_backend_transport_options or {},
         settings=conf,
         app_name=app_name,
+        app=app,
     )
 
 
@@ -116,9 +119,20 @@ def make_broker(conf: Settings, url: Any, app_name: str, *, lease: float | None 
     return FailoverBroker(brokers, conf.broker_failover_strategy)
 
 
-def make_backend(conf: Settings, app_name: str) -> ResultBackend:
-    """The result backend of the settings."""
+def make_backend(conf: Settings, app_name: str, app: Any = None) -> ResultBackend:
+    """The result backend of the settings.
+
+    Args:
+        conf: Settings.
+        app_name: Name of the app, which names the file of the embedded store.
+        app: The app, for classes of others, which its loader may name.
+    """
     url = conf.result_backend
     if not url:
         url = "disabled://" if conf.celery_defaults else EMBEDDED_URL
-    return open_backend(url, backend_options(conf, app_name))
+    options = backend_options(conf, app_name, app)
+    if app is not None and app.loader_cls not in ("app", "default"):
+        named = app.loader.override_backends.get(url.partition("://")[0])
+        if named is not None:
+            return open_class(named, url if "://" in url else None, options)
+    return open_backend(url, options)

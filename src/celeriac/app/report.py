@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from celeriac._version import __version__
+from celeriac.utils.imports import qualname
 from celeriac.utils.url import redact
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def facts(app: Celery) -> dict[str, Any]:
             "machine": platform.machine(),
         },
         "app": app.main,
-        "loader": app.loader,
+        "loader": app.loader_cls if isinstance(app.loader_cls, str) else qualname(app.loader_cls),
         "transport": redact(app.broker.url),
         "results": redact(app.backend.url),
         "settings": app.conf.table(with_defaults=False, censored=True),

@@ -124,7 +124,7 @@ class Resources:
         """Where results are kept (``result_backend``)."""
         from celeriac.app.connections import make_backend
 
-        return backend_of(cast("Celery", self), make_backend(self.conf, self.name))
+        return backend_of(cast("Celery", self), make_backend(self.conf, self.name, self))
 
     @made_once
     def publisher(self) -> Publisher:

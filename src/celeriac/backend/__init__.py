@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from celeriac.backend.base import (
@@ -13,6 +14,7 @@ from celeriac.backend.base import (
     ResultRecord,
 )
 from celeriac.backend.kv.schemes import NOT_BUILT, STORES
+from celeriac.backend.named import named_class, open_class
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.plugins import find_plugin
 from celeriac.utils.suggest import closest
@@ -33,6 +35,8 @@ __all__ = [
 
 #: Entry points of further stores, by scheme: called with the URL and `BackendOptions`.
 GROUP = "celeriac.result_backends"
+#: Those of classes written for Celery.
+CELERY_GROUP = "celery.result_backends"
 #: What brokers and people call them.
 _ALSO_CALLED = {
     "amqp": "rpc", "mariadb": "db+mysql", "mysql": "db+mysql", "postgres": "db+postgresql",
@@ -50,7 +54,8 @@ def open_backend(url: str, options: BackendOptions | None = None) -> ResultBacke
     """Make a result backend of its URL. Connects to nothing yet.
 
     Args:
-        url: ``scheme://…``, or an alias such as ``rpc`` or ``redis``.
+        url: ``scheme://…``, an alias such as ``rpc`` or ``redis``, or a class as ``module:Class``,
+            ``package.module.Class``, or before the URL that it is made with, as ``module:Class+scheme://…``.
         options: Settings common to all drivers.
 
     Raises:
@@ -60,6 +65,8 @@ def open_backend(url: str, options: BackendOptions | None = None) -> ResultBacke
     if url in ("cache", "cache://"):
         url = f"cache+{options.settings.get('cache_backend') or 'memcached://'}"
     scheme = url.partition("://")[0]
+    if (place := named_class(url)) is not None:
+        return open_class(*place, options)
     if scheme in STORES:
         from celeriac.backend.kv.backend import open_key_value_backend
 
@@ -107,13 +114,15 @@ def _further(scheme: str, url: str) -> Callable[[str, BackendOptions], ResultBac
             f"result_backend {redact(url)!r}: results in {NOT_BUILT[scheme]} are not supported yet; "
             f"take one of: {', '.join(SCHEMES)}"
         )
+    if (plugin := find_plugin(scheme, GROUP)) is not None:
+        return plugin  # type: ignore[no-any-return]
+    if (plugin := find_plugin(scheme, CELERY_GROUP)) is not None:
+        return partial(open_class, plugin)
     if "://" not in url:
         raise ImproperlyConfigured(
             f"result_backend {redact(url)!r} is not a URL; write scheme://host:port/name, as in "
             f"redis://localhost:6379/0; known schemes are: {', '.join(SCHEMES)}"
         )
-    if (plugin := find_plugin(scheme, GROUP)) is not None:
-        return plugin  # type: ignore[no-any-return]
     meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
     raise ImproperlyConfigured(

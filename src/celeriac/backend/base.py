@@ -86,6 +86,7 @@ class BackendOptions:
         transport_options: ``result_backend_transport_options``.
         settings: The app's settings, for drivers with settings of their own (``redis_*``, ``database_*``).
         app_name: Name of the application; it names the file of the embedded store.
+        app: The application, for classes of others that are made with it.
     """
 
     serializer: str = "json"
@@ -99,6 +100,7 @@ class BackendOptions:
     transport_options: Mapping[str, Any] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     app_name: str = "default"
+    app: Any = None
 
 
 @dataclass(frozen=True)

@@ -67,7 +67,7 @@ class ScheduleEntry:
         task: Name of the task.
         last_run_at: When it ran last; None is now, so that it first runs one interval from now.
         total_run_count: How often it ran.
-        schedule: Seconds, a timedelta, or a schedule.
+        schedule: Seconds, a timedelta, or a schedule; None has none, and cannot be asked whether it is due.
         args: Positional arguments.
         kwargs: Keyword arguments.
         options: Options of the call, as for ``apply_async``.
@@ -96,10 +96,11 @@ class ScheduleEntry:
         self.app: Any = app if app is not None else current.get_current_app()
         self.name = name
         self.task = task
-        self.args = args or ()
+        self.args = args
         self.kwargs = kwargs or {}
         self.options = options or {}
-        self.schedule = maybe_schedule(schedule, relative, app=self.app)
+        # One that is made to be deleted has none.
+        self.schedule: Any = None if schedule is None else maybe_schedule(schedule, relative, app=self.app)
         self.last_run_at = last_run_at or self.default_now()
         self.total_run_count = total_run_count or 0
         run_all_limit(misfire)
@@ -117,8 +118,8 @@ class ScheduleEntry:
         found: schedstate = self.schedule.is_due(self.last_run_at)
         return found
 
-    def __next__(self, last_run_at: datetime | None = None) -> ScheduleEntry:
-        """A copy that has run just now."""
+    def _next_instance(self, last_run_at: datetime | None = None) -> ScheduleEntry:
+        """A copy that has run just now; subclasses override it, and name it ``__next__`` and ``next``."""
         fields = {
             **vars(self),
             "last_run_at": last_run_at or self.default_now(),
@@ -126,7 +127,7 @@ class ScheduleEntry:
         }
         return type(self)(**fields)
 
-    next = __next__
+    __next__ = next = _next_instance
 
     def update(self, other: Any) -> None:
         """Take over what may be edited: task, schedule, arguments and options."""
@@ -151,7 +152,7 @@ class ScheduleEntry:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        parts = [repr(each) for each in self.args] + [f"{name}={value!r}" for name, value in self.kwargs.items()]
+        parts = [repr(each) for each in self.args or ()] + [f"{name}={value!r}" for name, value in self.kwargs.items()]
         return f"<{type(self).__name__}: {self.name} {self.task}({', '.join(parts)}) {self.schedule!r}"
 
     def __reduce__(self) -> tuple[Any, ...]:

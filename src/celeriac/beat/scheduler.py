@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from celeriac.beat.clock import Clock
 from celeriac.beat.entry import ScheduleEntry, evaluated
 from celeriac.exceptions import ImproperlyConfigured
-from celeriac.schedules import crontab, schedstate
+from celeriac.schedules import crontab, maybe_schedule, schedstate
 
 if TYPE_CHECKING:
     from celeriac.app.base import Celery
@@ -138,7 +138,10 @@ class Scheduler:
         if not isinstance(entry, Mapping):
             raise ImproperlyConfigured(f"The entry {name!r} of beat_schedule has to be a dict, got {entry!r}")
         try:
-            return self.Entry(**{**entry, "name": name, "app": self.app})
+            made = self.Entry(**{**entry, "name": name, "app": self.app})
+            if made.schedule is None:
+                maybe_schedule(None)
+            return made
         except TypeError as exc:
             reason = str(exc).replace("ScheduleEntry.__init__()", "it")
             raise ImproperlyConfigured(f"The entry {name!r} of beat_schedule cannot be used: {reason}") from exc

@@ -116,7 +116,7 @@ def _banner(state: State, service: Service, scheduler: Scheduler, level: str, lo
         f"LocalTime -> {time.strftime('%Y-%m-%d %H:%M:%S')}",
         "Configuration ->",
         f"    . broker -> {app.broker.url}",
-        f"    . loader -> {app.loader}",
+        f"    . loader -> {app.loader_cls if isinstance(app.loader_cls, str) else qualname(app.loader_cls)}",
         f"    . scheduler -> {qualname(type(scheduler))}",
         *filter(None, [scheduler.info]),
         f"    . logfile -> {logfile or '[stderr]'}@%{level}",

@@ -88,7 +88,7 @@ def _as_dict(line: Line, zone: tzinfo, count: int) -> dict[str, Any]:
         "name": line.name,
         "task": entry.task,
         "schedule": ((record and record.definition) or line.override).get("schedule") or describe(entry.schedule),
-        "args": list(entry.args),
+        "args": list(entry.args or ()),
         "kwargs": dict(entry.kwargs),
         "options": dict(entry.options),
         "misfire": entry.misfire,

@@ -43,6 +43,17 @@ def _made_app(
             app.close()
 
 
+def _ours(request: pytest.FixtureRequest, name: str) -> Mapping[str, Any]:
+    """What the fixture with our name says, where there is one: a ``conftest.py`` may import Celery's names alone."""
+    try:
+        found: Mapping[str, Any] = request.getfixturevalue(name)
+    except pytest.FixtureLookupError as exc:
+        if exc.argname != name:
+            raise
+        return {}
+    return found
+
+
 # -- what the fixtures below are made of, for projects to override --------------------------------------------------
 
 
@@ -53,9 +64,9 @@ def celeriac_config() -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def celery_config(celeriac_config: Mapping[str, Any]) -> Mapping[str, Any]:
+def celery_config(request: pytest.FixtureRequest) -> Mapping[str, Any]:
     """Settings of the apps; override it."""
-    return celeriac_config
+    return _ours(request, "celeriac_config")
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +76,9 @@ def celeriac_parameters() -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def celery_parameters(celeriac_parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def celery_parameters(request: pytest.FixtureRequest) -> Mapping[str, Any]:
     """Arguments of ``Celery(…)``; override it."""
-    return celeriac_parameters
+    return _ours(request, "celeriac_parameters")
 
 
 @pytest.fixture(scope="session")
@@ -77,9 +88,9 @@ def celeriac_worker_parameters() -> Mapping[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def celery_worker_parameters(celeriac_worker_parameters: Mapping[str, Any]) -> Mapping[str, Any]:
+def celery_worker_parameters(request: pytest.FixtureRequest) -> Mapping[str, Any]:
     """Arguments of `celeriac.contrib.testing.worker.start_worker`; override it."""
-    return celeriac_worker_parameters
+    return _ours(request, "celeriac_worker_parameters")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from celeriac import current
-from celeriac.utils.time import is_naive, localize, to_utc
+from celeriac.utils.time import get_timezone, is_naive, localize, to_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,11 @@ class BaseSchedule:
         app: The application, for its time zone; None is the current one.
     """
 
+    #: Here for subclasses that do without `__init__`.
+    nowfun: Callable[[], datetime] | None = None
+    _app: Any = None
+    _zone: tzinfo | None = None
+
     def __init__(self, nowfun: Callable[[], datetime] | None = None, app: Any = None) -> None:
         self.nowfun = nowfun
         self._app = app
@@ -63,13 +68,19 @@ class BaseSchedule:
 
     @property
     def tz(self) -> tzinfo:
-        """The zone of its wall times."""
+        """The zone of its wall times; may be set."""
+        if self._zone is not None:
+            return self._zone
         if self.nowfun is not None:
             found = self.nowfun().tzinfo
             if found is not None and str(found) not in _UTC:
                 return found
         zone: tzinfo = self.app.timezone
         return zone
+
+    @tz.setter
+    def tz(self, zone: str | tzinfo) -> None:
+        self._zone = get_timezone(zone)
 
     @property
     def utc_enabled(self) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from celeriac.schedules.base import BaseSchedule, schedstate
 from celeriac.schedules.cronfield import expand
 from celeriac.schedules.wall import instant_of, wall_after
-from celeriac.utils.time import get_timezone, to_utc
+from celeriac.utils.time import to_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,8 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
         tz: str | tzinfo | None = None,
     ) -> None:
         super().__init__(nowfun, app)
-        self._zone = None if tz is None else get_timezone(tz)
+        if tz is not None:
+            self.tz = tz
         given = (minute, hour, day_of_week, day_of_month, month_of_year)
         # An iterator would be used up by reading it.
         kept = ["*" if each is None else each if isinstance(each, int | str) else _kept(each) for each in given]
@@ -97,11 +98,6 @@ class crontab(BaseSchedule):  # noqa: N801 - Celery's documented name
             )
         minute, hour, day_of_month, month_of_year, day_of_week = fields
         return cls(minute, hour, day_of_week, day_of_month, month_of_year)
-
-    @property
-    def tz(self) -> tzinfo:
-        """The zone of its wall times."""
-        return self._zone or super().tz
 
     # --------------------------------------------------------------------------------------- when it runs
 

@@ -29,6 +29,8 @@ class schedule(BaseSchedule):  # noqa: N801 - Celery's documented name
         ValueError: ``run_every`` is not positive.
     """
 
+    relative: bool = False
+
     def __init__(
         self,
         run_every: float | timedelta | None = None,

@@ -48,6 +48,9 @@ class solar(BaseSchedule):  # noqa: N801 - Celery's documented name
         ImproperlyConfigured: The package ephem is not installed.
     """
 
+    #: The names of events, for code written for Celery.
+    _all_events: Final = frozenset(_EVENTS)
+
     def __init__(
         self, event: str, lat: float, lon: float, nowfun: Callable[[], datetime] | None = None, app: Any = None
     ) -> None:

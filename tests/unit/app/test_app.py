@@ -355,7 +355,7 @@ def test_unsupported_constructor_arguments_are_named() -> None:
     with pytest.raises(ImproperlyConfigured, match="amqp"):
         Celery(amqp="mod:Class", set_as_current=False)
     with pytest.raises(ImproperlyConfigured, match="loader"):
-        Celery(loader="mod:Loader", set_as_current=False)
+        Celery(loader="nothing_of_this_name:Loader", set_as_current=False)
 
 
 def test_configuration_is_read_late(app: Celery) -> None:

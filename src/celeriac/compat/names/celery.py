@@ -29,12 +29,8 @@ _EVENT: Final = {
 _TRACE: Final = "tasks are run by celeriac.execution; to watch them, use the signals task_prerun and task_postrun"
 _WORKER: Final = "this is how the inside of Celery's worker is put together; Celeriac's is another"
 _STORES: Final = "result stores are made from their URL, in the setting result_backend"
-_SUBCLASSES: Final = (
-    "a store of one's own implements celeriac.backend.base.ResultBackend, or a driver of celeriac.backend.kv.driver"
-)
 _POOLS: Final = "pools are made by name, with the option --pool or the setting worker_pool"
-
-_LOADERS: Final = "use Celery(loader='app') or Celery(loader='default')"
+_LOADERS: Final = "celeriac.app.loaders"
 #: Modules of which nothing is there, each with what there is instead.
 _INSIDE: Final = {
     _STORES: (
@@ -58,10 +54,9 @@ _INSIDE: Final = {
         "s3",
     ),
     _POOLS: ("asynpool", "eventlet", "gevent", "solo", "thread"),
-    _LOADERS: ("app", "base", "default"),
     _WORKER: ("heartbeat", "loops", "pidbox"),
 }
-_PACKAGES: Final = {_STORES: "backends", _POOLS: "concurrency", _LOADERS: "loaders", _WORKER: "worker"}
+_PACKAGES: Final = {_STORES: "backends", _POOLS: "concurrency", _WORKER: "worker"}
 
 TABLE: Final[dict[str, Row]] = {
     **{
@@ -183,7 +178,10 @@ TABLE: Final[dict[str, Row]] = {
     "celery.security.certificate": Row("celeriac.security.certificate"),
     "celery.security.key": Row("celeriac.security.key"),
     "celery.security.serialization": Row("celeriac.security.serialization"),
-    "celery.loaders": Row(None, {}, missing={"get_loader_cls": _LOADERS}),
+    "celery.loaders": Row(None, names_of(_LOADERS, "get_loader_cls")),
+    "celery.loaders.app": Row(None, names_of(_LOADERS, "AppLoader")),
+    "celery.loaders.base": Row(None, names_of(_LOADERS, "BaseLoader")),
+    "celery.loaders.default": Row(None, names_of(_LOADERS, "Loader")),
     # ---- events
     "celery.events": Row("celeriac.events", _EVENT),
     "celery.events.cursesmon": Row(instead="use the command celeriac events"),
@@ -196,11 +194,8 @@ TABLE: Final[dict[str, Row]] = {
     # ---- stores and pools
     "celery.backends": Row(None, {}, missing=dict.fromkeys(("get_backend_by_url", "get_backend_cls"), _STORES)),
     "celery.backends.base": Row(
-        None,
+        "celeriac.compat.backends",
         names_of("celeriac.serialization.failures", "UnpickleableExceptionWrapper"),
-        missing=dict.fromkeys(
-            ("Backend", "BaseBackend", "BaseDictBackend", "DisabledBackend", "KeyValueStoreBackend"), _SUBCLASSES
-        ),
     ),
     "celery.concurrency": Row(
         None, names_of(_STATE, "get_available_pool_names"), missing={"get_implementation": _POOLS}
