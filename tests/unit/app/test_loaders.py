@@ -73,8 +73,8 @@ def test_a_loader_of_ones_own_hears_what_happens_to_its_app() -> None:
 
 
 def test_a_loader_may_name_classes_of_result_backends() -> None:
-    app = Celery(set_as_current=False, loader=Noting, backend="shelf://there")
-    assert isinstance(app.backend, Shelf)
+    made: object = Celery(set_as_current=False, loader=Noting, backend="shelf://there").backend
+    assert isinstance(made, Shelf)
 
 
 def test_what_is_no_loader_is_refused() -> None:

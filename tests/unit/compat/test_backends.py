@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> FileStore:
 def test_a_class_is_named_by_its_path_with_or_without_a_url(store: FileStore, tmp_path: Path) -> None:
     assert isinstance(store, FileStore)
     assert store.directory == tmp_path
-    named = Celery(set_as_current=False, backend="tests.unit.compat.test_backends.Plain").backend
+    named: object = Celery(set_as_current=False, backend="tests.unit.compat.test_backends.Plain").backend
     assert isinstance(named, Plain)
     assert named.as_uri() == "tests.unit.compat.test_backends:Plain"
 
