@@ -85,7 +85,7 @@ interop: setup .venv-interop/.made-of ## Exchange messages with a real Celery in
 	$(BIN)/pytest tests/interop tests/unit/test_golden.py -q -n $(JOBS) --dist loadgroup $(ARGS)
 
 thirdparty: setup .venv-thirdparty/.made-of ## Run what is made for Celery, unmodified
-	$(BIN)/pytest tests/thirdparty -q -n $(JOBS) --dist loadgroup $(ARGS)
+	CELERIAC_TEST_THIRDPARTY=all $(BIN)/pytest tests/thirdparty -q -n $(JOBS) --dist loadgroup $(ARGS)
 
 chaos: setup ## Kill, pause and cut everything, at every step
 	$(BIN)/pytest tests/chaos -q --chaos=full $(ARGS)

@@ -14,8 +14,10 @@ app.conf.update(
     task_queues=[Queue(os.environ["SHOP_QUEUE"])],
     task_send_sent_event=True,
     worker_send_task_events=True,
+    worker_pool_restarts=True,
     result_extended=True,
     task_track_started=True,
+    broker_connection_retry_on_startup=True,
 )
 
 
