@@ -7,7 +7,7 @@ from pathlib import Path
 from celeriac.compat.names import is_package, row_of, table
 
 #: Packages of the distribution.
-_ROOTS = ("celery", "kombu")
+_ROOTS = ("billiard", "celery", "kombu")
 PACKAGES = Path(__file__).parents[1] / "packages" / "celeriac-as-celery"
 
 

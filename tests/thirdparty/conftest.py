@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in left_out]
 
 
-@pytest.fixture(scope="session", params=(BESIDE, ALONE))
+@pytest.fixture(scope="session", params=(pytest.param(BESIDE, marks=pytest.mark.thirdparty), ALONE))
 def kind(request: pytest.FixtureRequest) -> str:
     """How the door is open."""
     return str(request.param)

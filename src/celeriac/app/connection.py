@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celeriac.app.publisher import OneSession, Publisher, RetryPolicy
 from celeriac.broker.base import BrokerOptions
@@ -21,6 +21,18 @@ if TYPE_CHECKING:
 __all__ = ["Connection"]
 
 
+class Transport(NamedTuple):
+    """What monitors ask of a broker.
+
+    Attributes:
+        driver_type: Its kind: ``redis``, ``amqp``, ``sqs`` …
+        driver_name: What speaks to it.
+    """
+
+    driver_type: str
+    driver_name: str
+
+
 class Connection:
     """One connection to a broker, made when it is first needed; for one thread.
 
@@ -28,13 +40,24 @@ class Connection:
         broker: Where to connect.
         heartbeat: Seconds between two extensions of the lease, while messages are consumed.
         publisher: The app's; None is no app's.
+        url: Its URL with the password; None where it has none.
+
+    Attributes:
+        connection_errors: What is raised when the broker cannot be reached, or the connection breaks.
+        recoverable_connection_errors: The same: trying again may help.
 
     `celeriac.events.EventReceiver`, `celeriac.events.EventDispatcher` and `celeriac.messaging.Consumer` take it.
     Messages of tasks are published by calling tasks.
     """
 
-    def __init__(self, broker: Broker, *, heartbeat: float = 5.0, publisher: Publisher | None = None) -> None:
+    connection_errors: tuple[type[BaseException], ...] = (OperationalError,)
+    recoverable_connection_errors = connection_errors
+
+    def __init__(
+        self, broker: Broker, *, heartbeat: float = 5.0, publisher: Publisher | None = None, url: str | None = None
+    ) -> None:
         self.broker = broker
+        self._url = url
         self._heartbeat = heartbeat
         self._publisher = publisher
         self._session: BrokerSession | None = None
@@ -174,13 +197,22 @@ class Connection:
         """
         self.consuming.drain(timeout)
 
-    def as_uri(self) -> str:
-        """Its URL with the password masked."""
-        return self.broker.url
+    @property
+    def transport(self) -> Transport:
+        """What kind of broker it goes to."""
+        return Transport(self.broker.capabilities.name, "celeriac")
+
+    def as_uri(self, include_password: bool = False) -> str:
+        """Its URL, with the password masked.
+
+        Args:
+            include_password: Do not mask it.
+        """
+        return self._url if include_password and self._url is not None else self.broker.url
 
     def clone(self) -> Connection:
         """Another connection to the same broker."""
-        return Connection(self.broker, heartbeat=self._heartbeat, publisher=self._publisher)
+        return Connection(self.broker, heartbeat=self._heartbeat, publisher=self._publisher, url=self._url)
 
     def close(self) -> None:
         """Close it; it is opened anew when it is needed again."""

@@ -12,14 +12,14 @@ from celeriac.broker import BrokerOptions, open_broker
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.serialization.serializers import registry
 from celeriac.utils.dataclass import replace
-from celeriac.utils.url import split_failover
+from celeriac.utils.url import redact, split_failover
 
 if TYPE_CHECKING:
     from celeriac.backend.base import ResultBackend
     from celeriac.broker.base import Broker
     from celeriac.config import Settings
 
-__all__ = ["EMBEDDED_URL", "backend_options", "broker_options", "make_backend", "make_broker"]
+__all__ = ["EMBEDDED_URL", "backend_options", "broker_options", "full_url", "make_backend", "make_broker"]
 
 #: Broker and result backend of an app that configures none.
 EMBEDDED_URL = "sqlite://"
@@ -99,6 +99,17 @@ def broker_urls(conf: Settings, url: Any) -> list[str]:
         return [";".join(urls)]
     transport = conf.broker_transport
     return [f"{transport}://{one}" if transport and "://" not in one else one for one in urls]
+
+
+def full_url(conf: Settings, url: Any, broker: Broker) -> str | None:
+    """The URL of a broker with its password; None where it has no URL.
+
+    Args:
+        conf: Settings.
+        url: The setting that the broker was made from.
+        broker: The broker, which shows its URL without.
+    """
+    return next((one for one in broker_urls(conf, url) if redact(one) == broker.url), None)
 
 
 def make_broker(conf: Settings, url: Any, app_name: str, *, lease: float | None = None) -> Broker:

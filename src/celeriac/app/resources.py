@@ -214,7 +214,7 @@ class Resources:
         Args:
             url: Another broker; None is ``broker_read_url``.
         """
-        return self._connect(self.broker_for_read, url)
+        return self._connect(self.broker_for_read, url, self.conf.broker_read_url)
 
     def connection_for_write(self, url: str | None = None) -> Connection:
         """A connection of its own to the broker that calls are published to.
@@ -222,18 +222,18 @@ class Resources:
         Args:
             url: Another broker; None is ``broker_write_url``.
         """
-        return self._connect(self.broker, url)
+        return self._connect(self.broker, url, self.conf.broker_write_url)
 
     connection = connection_for_write
 
-    def _connect(self, broker: Broker, url: str | None) -> Connection:
+    def _connect(self, broker: Broker, url: str | None, usual: str | None) -> Connection:
         from celeriac.app.connection import Connection
+        from celeriac.app.connections import full_url, make_broker
 
         if url is not None:
-            from celeriac.app.connections import make_broker
-
             broker = make_broker(self.conf, url, self.name)
-        return Connection(broker, heartbeat=self.conf.broker_lease / 3, publisher=self.publisher)
+        known = full_url(self.conf, url or usual or self.conf.broker_url, broker)
+        return Connection(broker, heartbeat=self.conf.broker_lease / 3, publisher=self.publisher, url=known)
 
     @made_once
     def control_sessions(self) -> Sessions:

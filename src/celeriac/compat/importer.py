@@ -29,6 +29,8 @@ _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "kombu": ("kombu", "vine", "amqp"),
     "billiard": ("billiard",),
 }
+#: Modules of the originals that get to know us.
+_GUARDED: Final = frozenset({"billiard.einfo", "billiard.pool", "kombu.exceptions"})
 _SITE: Final = ("site-packages", "dist-packages")
 
 
@@ -98,7 +100,7 @@ class Finder:
         if not self._is_ours(root):
             if fullname == "kombu.serialization":
                 importlib.import_module("celeriac.compat.kombu.original").share_serializers()
-            return None
+            return _original_spec(fullname, path) if fullname in _GUARDED else None
         from celeriac.compat.names import explain_module, is_package, row_of
 
         if row_of(fullname) is None:
@@ -109,6 +111,14 @@ class Finder:
             # Where its stubs are, and its mark as a distribution.
             spec.origin, spec.has_location = self.stand_ins[fullname], True
         return spec
+
+    def find_distributions(self, context: Any = None) -> Iterator[Any]:
+        """The mark of Celery as a distribution, for those who ask for it by name."""
+        if getattr(context, "name", None) == "celery":
+            from importlib.metadata import PathDistribution
+            from pathlib import Path
+
+            yield from map(PathDistribution, Path(__file__).with_name("shim").glob("celery-*.dist-info"))
 
     def _is_ours(self, root: str) -> bool:
         known = self._decided.get(root)
@@ -136,6 +146,12 @@ class Finder:
         if module.partition(".")[0] == self.project:
             return True
         return not any(f"/{part}/" in frame.f_code.co_filename for part in _SITE)
+
+
+def _original_spec(fullname: str, path: Sequence[str] | None) -> ModuleSpec | None:
+    from celeriac.compat.originals import find_spec
+
+    return find_spec(fullname, path)
 
 
 _finder = Finder()

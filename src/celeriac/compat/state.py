@@ -34,10 +34,13 @@ __all__ = [
     "push_current_task",
     "set_default_app",
     "shared_task",
+    "tasks",
     "unpickle_task",
 ]
 
 default_app: Any = current_app
+#: The tasks of the current app.
+tasks: Any = shared.Proxy(lambda: current.get_current_app().tasks)
 
 
 def app_or_default(app: Any = None) -> Any:

@@ -24,6 +24,9 @@ VERSION_BANNER = f"{CELERY} ({SERIES})"
 #: The release of kombu that goes with it.
 KOMBU = "5.7.0"
 KOMBU_VERSION = version_info_t(5, 7, 0, "", "")
+#: The release of billiard that goes with it.
+BILLIARD = "4.3.2"
+BILLIARD_VERSION = version_info_t(4, 3, 2, "", "")
 
 
 def maybe_patch_concurrency(*_args: object, **_options: object) -> None:

@@ -26,7 +26,7 @@ from celeriac.exceptions import (
     Retry,
     SerializationError,
 )
-from celeriac.execution import chords, follow_up
+from celeriac.execution import chords, follow_up, tracing
 from celeriac.execution.calling import Execution, call, classify
 from celeriac.execution.handlers import describe_end, ending_events, handle, leave, log_outcome, needs_stored_result
 from celeriac.execution.job import CANCELLED, FAILED, IGNORED, REFUSED, REJECTED, REQUEUED, RETRIED, SUCCEEDED, Outcome
@@ -95,6 +95,14 @@ class Executor:
             return Outcome(job.seq, IGNORED, 0.0)
         if run.events:
             self.started(run)
+        if tracing.seek is None:
+            self._perform(run, call)
+        else:
+            tracing.perform(run, lambda: self._perform(run, call))
+        return self.outcome(run)
+
+    def _perform(self, run: Execution, call: Callable[[Execution], None]) -> Execution:
+        """All of a run that can have something around it."""
         token = push_task(run.task, run.request)
         try:
             self.begin(run)
@@ -108,7 +116,7 @@ class Executor:
             raise
         finally:
             pop_task(token)
-        return self.outcome(run)
+        return run
 
     def note_internal_error(self, run: Execution, exc: Exception) -> None:
         """Say that what surrounds a task's own code failed; its process ends by it, and its message is kept."""
@@ -360,6 +368,13 @@ def run_eager(app: AppLike, task: Any, request: Context, args: Any, kwargs: Any)
         Exception: Only what a handler raised; the task's own exception is in the outcome.
     """
     run = Execution(task, request, args, kwargs)
+    tracing.perform(run, lambda: _perform_eager(app, run))
+    return EagerOutcome(run.state, run.value, run.traceback, run.einfo)
+
+
+def _perform_eager(app: AppLike, run: Execution) -> Execution:
+    """All of an eager run that can have something around it."""
+    task, request, args, kwargs = run.task, run.request, run.args, run.kwargs
     token = push_task(task, request)
     try:
         if signals.task_prerun.receivers:
@@ -376,7 +391,7 @@ def run_eager(app: AppLike, task: Any, request: Context, args: Any, kwargs: Any)
         leave(app, run)
     finally:
         pop_task(token)
-    return EagerOutcome(run.state, run.value, run.traceback, run.einfo)
+    return run
 
 
 def record_unrun(app: AppLike, message: Message, state: str, exc: BaseException) -> None:

@@ -1,1 +1,2 @@
 # Made by scripts/celery_stubs.py.
+from celeriac.compat.tracing import *

@@ -13,7 +13,15 @@ _ERRORS: Final = names_of(
 )
 
 TABLE: Final[dict[str, Row]] = {
-    "billiard": Row(None, {**_ERRORS, **names_of("multiprocessing", "cpu_count", "current_process")}),
-    "billiard.einfo": Row(None, names_of("celeriac.serialization.einfo", "ExceptionInfo")),
+    "billiard": Row(
+        None,
+        {
+            **_ERRORS,
+            **names_of("multiprocessing", "cpu_count", "current_process"),
+            **names_of("celeriac.compat.version", VERSION="BILLIARD_VERSION", __version__="BILLIARD"),
+        },
+    ),
+    "billiard.einfo": Row("celeriac.compat.billiard.einfo", names_of("celeriac.serialization.einfo", "ExceptionInfo")),
     "billiard.exceptions": Row(None, _ERRORS),
+    "billiard.pool": Row(None, names_of("celeriac.compat.billiard.worker", "Worker")),
 }

@@ -26,7 +26,7 @@ _EVENT: Final = {
     **names_of("celeriac.events.wire", "Event"),
     **names_of(_STATE, "get_exchange", "group_from"),
 }
-_TRACE: Final = "tasks are run by celeriac.execution; to watch them, use the signals task_prerun and task_postrun"
+_TRACE: Final = "tasks are run by celeriac.execution; to run one in place, call task.apply()"
 _WORKER: Final = "this is how the inside of Celery's worker is put together; Celeriac's is another"
 _STORES: Final = "result stores are made from their URL, in the setting result_backend"
 _POOLS: Final = "pools are made by name, with the option --pool or the setting worker_pool"
@@ -84,6 +84,7 @@ TABLE: Final[dict[str, Row]] = {
     ),
     "celery.__main__": Row("celeriac.__main__"),
     "celery._state": Row(_STATE, _APP),
+    "celery.registry": Row(None, names_of(_STATE, "tasks")),
     # ---- the app
     "celery.app": Row(None, _APP, missing={"AppPickler": "apps are pickled by their own __reduce__"}),
     "celery.app.amqp": Row(
@@ -117,11 +118,9 @@ TABLE: Final[dict[str, Row]] = {
     ),
     "celery.app.task": Row(None, {**names_of("celeriac.app.task", "Task"), **names_of("celeriac.current", "Context")}),
     "celery.app.trace": Row(
-        None,
-        {},
+        "celeriac.compat.tracing",
         missing=dict.fromkeys(
-            ("TraceInfo", "build_tracer", "reset_worker_optimizations", "setup_worker_optimizations", "trace_task"),
-            _TRACE,
+            ("reset_worker_optimizations", "setup_worker_optimizations", "trace_task", "fast_trace_task"), _TRACE
         ),
     ),
     "celery.app.utils": Row(
@@ -251,7 +250,7 @@ TABLE: Final[dict[str, Row]] = {
     "celery.worker.components": Row(instead=_WORKER),
     "celery.worker.consumer": Row(instead=_WORKER),
     "celery.worker.control": Row("celeriac.worker.control", names_of("celeriac.compat.panel", "Panel")),
-    "celery.worker.request": Row(instead=_WORKER),
+    "celery.worker.request": Row(None, names_of("celeriac.compat.request", "Request")),
     "celery.worker.state": Row(instead=f"{_WORKER}; ask it with app.control.inspect()"),
     "celery.worker.strategy": Row(instead=_WORKER),
     "celery.worker.worker": Row(None, names_of("celeriac.worker.assembly", WorkController="Worker")),

@@ -1,0 +1,2 @@
+# Made by scripts/celery_stubs.py.
+from celeriac.compat.billiard.worker import Worker as Worker

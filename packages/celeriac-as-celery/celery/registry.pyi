@@ -1,0 +1,2 @@
+# Made by scripts/celery_stubs.py.
+from celeriac.compat.state import tasks as tasks
