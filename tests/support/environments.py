@@ -28,7 +28,7 @@ class Environment:
 
     directory: Path
     requirements: Path
-    without: frozenset[str] = frozenset()
+    without: tuple[str, ...] = ()
     celeriac: bool = False
     stand_in: bool = False
 

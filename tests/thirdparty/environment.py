@@ -19,7 +19,7 @@ BESIDE = Environment(ROOT / ".venv-thirdparty", REQUIREMENTS, celeriac=True)
 ALONE = Environment(
     ROOT / ".venv-thirdparty-alone",
     REQUIREMENTS,
-    without=frozenset({"amqp", "billiard", "celery", "kombu", "vine"}),
+    without=("amqp", "billiard", "celery", "kombu", "vine"),
     celeriac=True,
     stand_in=True,
 )

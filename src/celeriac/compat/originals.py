@@ -57,7 +57,8 @@ def find_spec(name: str, path: Sequence[str] | None) -> ModuleSpec | None:
     """How to import a module of theirs; None where there is nothing to add to it."""
     spec = PathFinder.find_spec(name, path) if name in _GUARDS else None
     if spec is not None:
-        spec.loader = _Guarding(spec.loader, _GUARDS[name])
+        loader: Any = _Guarding(spec.loader, _GUARDS[name])
+        spec.loader = loader
     return spec
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from celeriac.execution.calling import Execution
 
     #: Makes, of a name and a task, what is called with the id, the arguments and the request of each run.
-    Maker = Callable[..., Callable[[str, Any, Any, Any], Any]]
+    Maker = Callable[..., Callable[[str | None, Any, Any, Any], Any]]
 
 __all__ = ["perform", "seek", "take_run"]
 
