@@ -280,6 +280,13 @@ def _declare_deadly(app: Celery, ledger: Ledger) -> None:
                 time.sleep(max(0.0, end - time.monotonic()))
         return "never"
 
+    @app.task(name="unending", bind=True)
+    def unending(self: Any) -> None:
+        ledger.write("start", id=self.request.id)
+        while True:
+            with contextlib.suppress(BaseException):
+                time.sleep(600)
+
     app.task(name="stubborn", bind=True)(stubborn)
     app.task(name="stubborn_again", bind=True, acks_on_timeout=False)(stubborn)
 

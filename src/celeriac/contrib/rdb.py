@@ -66,8 +66,10 @@ class Rdb(Pdb):
             self._say("Waiting for client...")
             self._client, peer = listener.accept()
         self._say(f"In session with {peer[0]}:{peer[1]}")
-        self._stream: IO[str] = self._client.makefile("rw", encoding="utf-8", errors="replace")
-        super().__init__(stdin=self._stream, stdout=self._stream)
+        # Two of them: one for both forgets what it has read ahead, such as lines that were pasted, when it writes.
+        self._reader: IO[str] = self._client.makefile("r", encoding="utf-8", errors="replace")
+        self._writer: IO[str] = self._client.makefile("w", encoding="utf-8", errors="replace")
+        super().__init__(stdin=self._reader, stdout=self._writer)
         self.prompt = "(Rdb) "
         _active.append(self)
 
@@ -79,8 +81,9 @@ class Rdb(Pdb):
         if self not in _active:
             return
         _active.remove(self)
+        self._reader.close()
         try:
-            self._stream.close()
+            self._writer.close()
         except OSError:
             # The client has gone without waiting for the last of it.
             pass

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
 
-from celeriac.exceptions import ImproperlyConfigured
+from celeriac.utils.environment import number
 
 #: Topics of the broker's notices: ids of tasks; stamps, as JSON ``[name, value]``.
 IDS, STAMPS = "revoked", "revoked-stamps"
@@ -18,25 +17,12 @@ _MAX, _EXPIRES = 50_000, 7 * 86400.0
 
 def max_revokes() -> int:
     """How many revoked tasks are remembered (``CELERY_WORKER_REVOKES_MAX``)."""
-    return int(_number(_MAX_VARIABLE, _MAX))
+    return int(number(_MAX_VARIABLE, _MAX))
 
 
 def revoke_expires() -> float:
     """Seconds for which they are remembered (``CELERY_WORKER_REVOKE_EXPIRES``)."""
-    return _number(_EXPIRES_VARIABLE, _EXPIRES)
-
-
-def _number(variable: str, default: float) -> float:
-    text = os.environ.get(variable)
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if value < 0:
-        raise ImproperlyConfigured(f"{variable} is {text!r} in the environment: give a number, or unset it")
-    return value
+    return number(_EXPIRES_VARIABLE, _EXPIRES)
 
 
 def stamps_of(headers: Any) -> list[tuple[str, str]]:

@@ -128,8 +128,12 @@ class Pool(Protocol):
         """
         ...
 
-    def restart(self) -> None:
+    def restart(self, modules: Sequence[str] = (), *, reload: bool = False) -> None:
         """Replace every process by a new one, as soon as that is ready; what runs goes on to its end.
+
+        Args:
+            modules: What the new ones import before anything else.
+            reload: Have modules that were imported before run again.
 
         Raises:
             ValueError: It cannot.

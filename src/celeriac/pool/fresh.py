@@ -22,6 +22,8 @@ from celeriac.pool.spawner import Spawner
 from celeriac.utils.process import die_with_parent, set_process_name
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from celeriac.pool.recipe import Recipe
 
 #: The first lines of an interpreter, by the library that patches it.
@@ -50,7 +52,11 @@ def check_library(name: str) -> None:
 
 
 def start_spawner(
-    recipe: Recipe, hostname: str, options: dict[str, Any], library: str = ""
+    recipe: Recipe,
+    hostname: str,
+    options: dict[str, Any],
+    library: str = "",
+    prepare: Callable[[], None] | None = None,
 ) -> tuple[int, socket.socket]:
     """Start a spawner that starts children by exec; threads do not matter.
 
@@ -59,13 +65,14 @@ def start_spawner(
         hostname: Node name of the worker.
         options: Options of each child.
         library: What patches the children first: ``gevent``, ``eventlet`` or nothing.
+        prepare: A function of a module, called in each child when it has its application.
 
     Returns:
         Its pid and the control socket.
     """
     ours, theirs = socket.socketpair()
     with theirs, tempfile.TemporaryFile() as told:
-        told.write(pickle.dumps((hostname, library, options, pickle.dumps(recipe))))
+        told.write(pickle.dumps((hostname, library, options, pickle.dumps((recipe, prepare)))))
         told.flush()
         pid = _execute("spawner_program", "", (theirs.fileno(), told.fileno()), new_group=True)
     return pid, ours
@@ -103,10 +110,16 @@ class FreshSpawner(Spawner):
         self._told = told
         hostname, library, options, _ = _told(told)
         self._patch = PATCHES[library]
+        self._modules: list[str] = []
         super().__init__(None, hostname, control, options)
 
     def start_child(self, index: int, capacity: int, fds: list[int]) -> int:
-        return _execute("child_program", self._patch, (fds[0], fds[1], self._told), index, capacity)
+        fixed = fds[0], fds[1], self._told
+        return _execute("child_program", self._patch, fixed, index, capacity, *self._modules)
+
+    def refresh(self, modules: Sequence[str], *, reload: bool) -> None:
+        # Each child imports the code that is there when it begins.
+        self._modules = list(dict.fromkeys((*self._modules, *modules)))
 
 
 def spawner_program() -> None:
@@ -126,15 +139,21 @@ def child_program() -> None:
     if os.getppid() != parent:
         os._exit(1)
     # Not earlier: the spawner needs none of it.
+    from celeriac.app.reloading import refresh
     from celeriac.pool.child import EXIT_INIT_FAILED, child_main
 
-    sock, permits, told, index, capacity = map(int, sys.argv[1:])
+    sock, permits, told, index, capacity = map(int, sys.argv[1:6])
+    words = sys.argv[6:]
     for fd in (sock, permits, told):
         os.set_inheritable(fd, False)
     status = EXIT_INIT_FAILED
     try:
         hostname, _, options, recipe = _told(told)
-        app = pickle.loads(recipe).make()
+        made, prepare = pickle.loads(recipe)
+        app = made.make()
+        refresh(app, words, reload=False)
+        if prepare is not None:
+            prepare()
         options = {**options, "capacity": capacity}
         status = child_main(app, index, hostname, socket.socket(fileno=sock), permits, options)
     except Exception:

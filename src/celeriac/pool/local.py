@@ -163,7 +163,7 @@ class LocalPool:
         if size != 1:
             raise ValueError("the solo pool runs one task at a time, and cannot be resized: use another pool")
 
-    def restart(self) -> None:
+    def restart(self, modules: Sequence[str] = (), *, reload: bool = False) -> None:
         raise ValueError("the solo pool runs tasks in the worker's own main thread, and cannot be restarted")
 
     def exceed(self, slot: Slot, seq: int) -> bool:

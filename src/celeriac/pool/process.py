@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import json
 import logging
 import os
 import select
@@ -21,7 +22,7 @@ from celeriac.pool.child import EXIT_INIT_FAILED, process_title
 from celeriac.pool.frames import FrameParser, encode_frame
 from celeriac.pool.inbox import ADDRESS, PERMIT
 from celeriac.pool.runners.base import BEGUN, CANCEL, EVENTS, EXCEED, GREENLETS, OUTCOMES, READY, RELAYED
-from celeriac.pool.spawner import EXITED, FAILED, REPORT, REQUEST, SPAWNED
+from celeriac.pool.spawner import EXITED, FAILED, REFRESH, REPORT, REQUEST, SPAWNED
 from celeriac.utils.dataclass import dataclass, field
 from celeriac.utils.process import is_stopped
 
@@ -309,7 +310,10 @@ class ProcessPool:
         for slot in sorted(staying, key=lambda slot: len(slot.assigned))[: max(0, len(staying) - size)]:
             self._leave(slot)
 
-    def restart(self) -> None:
+    def restart(self, modules: Sequence[str] = (), *, reload: bool = False) -> None:
+        if modules:
+            order = json.dumps([list(modules), reload]).encode()
+            self._control.sendall(REQUEST.pack(REFRESH, len(order)) + order)
         for slot in self._staying():
             self._replace(slot)
 

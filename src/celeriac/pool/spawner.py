@@ -7,6 +7,7 @@ app imported and finalized, and asks it for every child.  Children share the app
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import os
 import select
@@ -21,10 +22,15 @@ from celeriac.pool.child import child_main
 from celeriac.utils.process import die_with_parent, release_free_memory, set_process_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celeriac.current import AppLike
 
 #: Request: index of the child, jobs it runs at once; its socket and its pipe of permits travel with it.
 REQUEST: Final = struct.Struct("!II")
+#: In place of an index: no child is wanted; the capacity is the size of what follows, modules to import and whether
+#: to run those again that are imported, as JSON.
+REFRESH: Final = 0
 #: Report: kind, index, pid, wait status.
 REPORT: Final = struct.Struct("!cIIi")
 SPAWNED: Final = b"U"
@@ -95,6 +101,9 @@ class Spawner:
         if len(data) < REQUEST.size:
             return False
         index, capacity = REQUEST.unpack(data)
+        if index == REFRESH:
+            self._take_order(capacity)
+            return True
         if signals.worker_before_create_process.receivers:
             signals.worker_before_create_process.send(sender=NewProcess(index, self._hostname))
         try:
@@ -107,6 +116,28 @@ class Spawner:
         for fd in fds:
             os.close(fd)
         return True
+
+    def _take_order(self, size: int) -> None:
+        modules, reload = json.loads(self._control.recv(size, socket.MSG_WAITALL))
+        try:
+            self.refresh(modules, reload=reload)
+        except Exception:
+            logging.getLogger(__name__).critical(
+                "pool_restart: importing %s failed; children have the code that was there before",
+                modules,
+                exc_info=True,
+            )
+
+    def refresh(self, modules: Sequence[str], *, reload: bool) -> None:
+        """Import modules here, so that the next children have them.
+
+        Raises:
+            Exception: What importing one of them raises.
+        """
+        # Only pools that are restarted with modules need it.
+        from celeriac.app.reloading import refresh
+
+        refresh(self._app, modules, reload=reload)
 
     def start_child(self, index: int, capacity: int, fds: list[int]) -> int:
         """Start one child, and give its pid.

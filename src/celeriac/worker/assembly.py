@@ -28,7 +28,7 @@ from celeriac.worker.reporting import EventOptions
 from celeriac.worker.unsupported import warn_of_unsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from socket import socket
 
     from celeriac.app.base import Celery
@@ -143,6 +143,8 @@ class Worker:
         self.autoscaler: Any = None
         self.statedb: Any = None
         self.embedded_beat: Any = None
+        # Run in children that are no forks.
+        self._before_child: Callable[[], None] | None = None
         if self.options.beat:
             self.embedded_beat = app.embedded_beat(self.options.schedule_filename, self.options.scheduler)
 
@@ -286,12 +288,12 @@ class Worker:
     def _prepare(self) -> None:
         self.app.finalize()
         self.app.set_current()
-        crash_at = os.environ.get("CELERIAC_CRASH_AT")
-        if crash_at:
+        if os.environ.get("CELERIAC_CRASH_AT"):
             # A means of tests, which no other worker loads.
-            from celeriac.worker import failpoints
+            from celeriac.worker.failpoints import install_from_environment
 
-            failpoints.install(crash_at, os.environ.get("CELERIAC_CRASH_COUNT"))
+            install_from_environment()
+            self._before_child = install_from_environment
 
     def _import_tasks(self) -> None:
         if self.options.include:
@@ -429,4 +431,4 @@ class Worker:
         library = self.runner if self.runner in GREENLETS else ""
         why = f"the pool {library!r}" if library else "worker_pool_start_method 'spawn'"
         recipe = describe(self.app, why, self._log_arguments())
-        return start_spawner(recipe, self.hostname, options, library)
+        return start_spawner(recipe, self.hostname, options, library, self._before_child)

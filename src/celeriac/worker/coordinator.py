@@ -76,6 +76,7 @@ class CoordinatorOptions:
         soft_shutdown_on_idle: Wait even when nothing runs.
         chord_interval: Seconds between two searches for chords that are complete but were not concluded; 0 is never.
         cancel_on_connection_loss: End running tasks whose messages will be delivered again.
+        max_tasks_per_child: Tasks after which a child is replaced, as the pool was told.
         make_autoscaler: Makes what resizes the pool, given it and a function that counts the tasks held; None: nothing.
     """
 
@@ -88,6 +89,7 @@ class CoordinatorOptions:
     soft_shutdown_on_idle: bool = False
     chord_interval: float = 0.0
     cancel_on_connection_loss: bool = False
+    max_tasks_per_child: int | None = None
     make_autoscaler: Callable[[Pool, Callable[[], int]], Autoscaler] | None = None
 
 
@@ -546,7 +548,7 @@ class Coordinator:
         Returns:
             What was cancelled, which stays, and whether the broker should know of the rest at once.
         """
-        held, metrics = self._ledger.entries, self._metrics
+        held, metrics, succeeded = self._ledger.entries, self._metrics, self._intake.succeeded
         left: list[Entry] = []
         cancelled: list[Entry] = []
         runs: list[tuple[str, float]] = []
@@ -564,6 +566,8 @@ class Coordinator:
             runs.append((entry.plan.name, runtime))
             if metrics is not None:
                 metrics.ended(entry, kind, runtime)
+            if succeeded is not None and kind == SUCCEEDED and entry.late:
+                succeeded.add(entry.task_id)
             if kind == SUCCEEDED and entry.late and not entry.orphaned:
                 del held[seq]
                 acks.append(entry.delivery)

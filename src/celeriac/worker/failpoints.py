@@ -58,6 +58,15 @@ PLACES: Final[dict[str, tuple[list[tuple[Any, str]], str]]] = {
 }
 
 
+def install_from_environment() -> None:
+    """Install what ``CELERIAC_CRASH_AT`` asks for.
+
+    Raises:
+        ImproperlyConfigured: As `install`.
+    """
+    install(os.environ["CELERIAC_CRASH_AT"], os.environ.get("CELERIAC_CRASH_COUNT"))
+
+
 def install(setting: str, count_path: str | None) -> None:
     """Make a place deadly. Call before any process is forked.
 

@@ -23,6 +23,7 @@ from celeriac.worker.revoked import RevokedTasks
 if TYPE_CHECKING:
     from celeriac.current import AppLike
     from celeriac.message import Delivery
+    from celeriac.worker.succeeded import SucceededTasks
 
 #: Seconds of an ETA that the worker waits out itself; more is the broker's, plus its resolution.
 MAX_HOLD = 1.0
@@ -41,6 +42,7 @@ class Verdict(Enum):
     UNKNOWN = "unknown"
     INVALID = "invalid"
     EXHAUSTED = "exhausted"
+    SUCCEEDED = "succeeded"
 
 
 @dataclass
@@ -69,9 +71,12 @@ class Intake:
         time_limit: Hard limit in seconds for tasks that have none of their own.
         soft_time_limit: Ditto, soft.
         rate_limits: Apply rate limits (``worker_disable_rate_limits`` turns them off).
+        deduplicate: Remember what succeeded, and do not run that again (``worker_deduplicate_successful_tasks``).
 
     Attributes:
         revoked: What must not run.
+        succeeded: What succeeded here; None where that is not remembered.
+        time_limit, soft_time_limit: As given.
     """
 
     def __init__(
@@ -82,15 +87,22 @@ class Intake:
         time_limit: float | None = None,
         soft_time_limit: float | None = None,
         rate_limits: bool = True,
+        deduplicate: bool = False,
     ) -> None:
         self.app = self._app = app
         self._tasks = app.tasks
         self._max_hold = MAX_HOLD + delay_resolution
-        self._hard, self._soft = time_limit, soft_time_limit
+        self.time_limit, self.soft_time_limit = time_limit, soft_time_limit
         self._rate_limits = rate_limits
         self._buckets: dict[str, TokenBucket | None] = {}
         self._seq = count(1)
         self.revoked = RevokedTasks()
+        self.succeeded: SucceededTasks | None = None
+        if deduplicate:
+            # Most workers remember nothing of the kind.
+            from celeriac.worker.succeeded import SucceededTasks
+
+            self.succeeded = SucceededTasks()
 
     def task(self, name: object) -> Any:
         """A task by name; None if there is none."""
@@ -123,6 +135,8 @@ class Intake:
             return Judged(Verdict.EXHAUSTED, reason=reason)
         if discarded := self.discarded(headers):
             return discarded
+        if self.succeeded and delivery.redelivered and plan.acks_late and headers.get("id") in self.succeeded:
+            return Judged(Verdict.SUCCEEDED, reason="already completed successfully")
         entry = self._entry(delivery, headers, plan)
         eta = headers.get("eta")
         if eta is not None:
@@ -163,8 +177,8 @@ class Intake:
         retries = headers.get("retries")
         if not (retries is None or isinstance(retries, int)):
             raise InvalidTaskError(f"the header retries is {retries!r}, not a number of retries")
-        hard = hard or plan.time_limit or self._hard
-        soft = soft or plan.soft_time_limit or self._soft
+        hard = hard or plan.time_limit or self.time_limit
+        soft = soft or plan.soft_time_limit or self.soft_time_limit
         job = Job(
             next(self._seq),
             headers,

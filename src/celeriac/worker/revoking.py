@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import signal
 from typing import TYPE_CHECKING
 
 from celeriac.worker.revoked import message_stamps
+from celeriac.worker.time_limits import PATIENCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -94,7 +96,22 @@ class Revoking:
             if self._pool.terminate(slot, entry.seq, number):
                 logger.info("Terminating %s (%s)", entry.task_id, number)
                 ended.append(entry.task_id)
+                asyncio.get_running_loop().call_later(PATIENCE, self._look_after, entry, number)
         return ended
+
+    def _look_after(self, entry: Entry, number: int) -> None:
+        """See to a task that did not end: it may suppress its cancellation, or let no other code of its process run."""
+        slot = entry.slot
+        if slot is None or self._ledger.entries.get(entry.seq) is not entry or entry.seq not in slot.assigned:
+            return
+        if number == signal.SIGKILL:
+            logger.warning("%s did not end: its process is killed, with all that runs in it", entry.task_id)
+            self._pool.interrupt(slot, signal.SIGKILL)
+        else:
+            logger.warning(
+                "%s has not ended %g s after it was told to (%s); SIGKILL ends its process, with all that runs in it",
+                entry.task_id, PATIENCE, signal.Signals(number).name,
+            )  # fmt: skip
 
 
 def signal_number(given: str | int | None) -> int:

@@ -66,6 +66,10 @@ class SetAside:
         if verdict in (Verdict.EXPIRED, Verdict.REVOKED):
             self._discard(delivery, verdict.value, functools.partial(self._broker.post_now, "ack", delivery))
             return
+        if verdict is Verdict.SUCCEEDED:
+            logger.info("Task %s[%s] already completed successfully.", name, task_id)
+            self._broker.post_now("ack", delivery)
+            return
         logger.error("%.200s[%.200s] is set aside: %s", name or "A message", task_id, reason)
         bury = functools.partial(self._broker.post_now, "dead_letter", (delivery, f"{verdict.value}: {reason}"))
         if verdict is Verdict.UNKNOWN:

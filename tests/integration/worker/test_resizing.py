@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tests.support.worker import RunningWorker, Workshop
 
 
-def tell(workshop: Workshop, command: str, **arguments: object) -> object:
+def tell(workshop: Workshop, command: str, **arguments: Any) -> Any:
     """The answer of the only worker."""
     name = "w0@test"
     replies = workshop.app.control.broadcast(command, arguments=arguments, reply=True, limit=1, timeout=PATIENCE)
@@ -42,7 +42,7 @@ def test_prefork_grows_and_shrinks_under_load_and_loses_nothing(workshop: Worksh
             wait_for_children(worker, 1)
             progress(workshop, 20)
     check_once_each(workshop, ids)
-    assert "error" in tell(workshop, "pool_shrink", n=1)  # type: ignore[operator]
+    assert "error" in tell(workshop, "pool_shrink", n=1)
     assert "exited with" not in worker.log
 
 
@@ -69,7 +69,7 @@ def test_autoscaled_pool_follows_the_number_of_tasks(workshop: Workshop) -> None
     wait_until(lambda: workshop.ledger.count("start") == 4, what="four run at once")
     assert tell(workshop, "autoscale", max=5, min=2) == {"ok": "autoscale now max=5 min=2"}
     wait_until(lambda: workshop.ledger.count("start") == 5, what="five run at once")
-    assert "error" in tell(workshop, "pool_grow", n=1)  # type: ignore[operator]
+    assert "error" in tell(workshop, "pool_grow", n=1)
     gate.touch()
     check_once_each(workshop, ids)
     wait_for_children(worker, 2)

@@ -100,7 +100,7 @@ class InlinePool:
     def resize(self, size: int) -> None:
         raise ValueError("this pool has one size: give start_worker() another concurrency")
 
-    def restart(self) -> None:
+    def restart(self, modules: Sequence[str] = (), *, reload: bool = False) -> None:
         raise ValueError("this pool has no processes to restart")
 
     async def stop(self, *, timeout: float | None) -> None:

@@ -51,7 +51,7 @@ def stats(state: ControlState, **_: Any) -> dict[str, Any]:
 
 
 def _pool(state: ControlState) -> dict[str, Any]:
-    pool, conf = state.parts.pool, state.app.conf
+    pool, intake = state.parts.pool, state.parts.intake
     slots = pool.slots
     counts = [slot.started_jobs for slot in slots]
     total = sum(counts)
@@ -61,9 +61,9 @@ def _pool(state: ControlState) -> dict[str, Any]:
         "max-concurrency": pool.size,
         **_threads(pool),
         "processes": [slot.pid for slot in slots if slot.pid],
-        "max-tasks-per-child": conf.worker_max_tasks_per_child or "N/A",
+        "max-tasks-per-child": state.parts.options.max_tasks_per_child or "N/A",
         "put-guarded-by-semaphore": False,
-        "timeouts": [conf.task_soft_time_limit or 0, conf.task_time_limit or 0],
+        "timeouts": [intake.soft_time_limit or 0, intake.time_limit or 0],
         "writes": {
             "total": total,
             "avg": f"{100 / len(slots):.2f}%" if total else "0.00",

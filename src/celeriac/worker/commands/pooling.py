@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from celeriac.app.reloading import refresh
 from celeriac.worker.commands.registry import CONTROL
 
 if TYPE_CHECKING:
@@ -32,15 +33,23 @@ def _resize(state: ControlState, by: int) -> None:
     state.parts.replan()
 
 
-def pool_restart(state: ControlState, modules: Any = None, reload: bool = False, **_: Any) -> dict[str, Any]:
+def pool_restart(
+    state: ControlState, modules: Any = None, reload: bool = False, reloader: Any = None, **_: Any
+) -> dict[str, Any]:
     """Restart execution pool."""
     if not state.app.conf.worker_pool_restarts:
         raise ValueError("Pool restarts not enabled")
-    if modules or reload:
-        raise NotImplementedError(
-            "children are forked from a process that has imported the application: to run new code, restart the worker"
-        )
-    state.parts.pool.restart()
+    if reloader is not None:
+        raise NotImplementedError(f"pool_restart: reloader is {reloader!r}, but functions do not travel: leave it out")
+    names = [modules] if isinstance(modules, str) else list(modules or ())
+    if reload and not names:
+        names = list(dict.fromkeys((*state.app.conf.imports, *state.app.conf.include)))
+    if names:
+        # Here too: this process knows which tasks there are, and their limits.
+        refresh(state.app, names, reload=reload)
+        state.parts.pool.restart(names, reload=reload)
+    else:
+        state.parts.pool.restart()
     return {"ok": "reload started"}
 
 
