@@ -49,6 +49,10 @@ def _extra(request: Any, extended: bool) -> dict[str, Any]:
             "retries": request.retries,
             "queue": (request.delivery_info or {}).get("routing_key"),
         }
+        # Told by django-celery-beat, for the tables of django-celery-results.
+        entry = request.get("periodic_task_name") or (request.headers or {}).get("periodic_task_name")
+        if entry is not None:
+            extra["periodic_task_name"] = entry
     if request.stamped_headers:
         extra["stamped_headers"] = request.stamped_headers
         extra.update(request.stamps or {})

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from celeriac import states
 from celeriac.backend.base import BackendOptions, ResultRecord
 from celeriac.backend.keys import GROUP_PREFIX, OWN_PREFIX, TASK_PREFIX, split_key
 from celeriac.backend.kv.columns import ResultColumn, iso, moment
@@ -46,7 +47,7 @@ _IDS_AT_ONCE: Final = 500
 #: What tells one row from another that is put in its place.
 _IDENTITY: Final = ("status", "result", "date_done", "version")
 #: Extended fields that have a column, and fields that are kept in the column ``meta``.
-_EXTENDED: Final = {"name": "task_name", "worker": "worker"}
+_EXTENDED: Final = {"name": "task_name", "worker": "worker", "periodic_task_name": "periodic_task_name"}
 _SERIALIZED: Final = {"args": "task_args", "kwargs": "task_kwargs"}
 #: Connections of the parent, in a forked child: closing them would end the parent's.
 _inherited: list[Any] = []
@@ -136,6 +137,8 @@ class RowCodec:
             **{column: extra.pop(name, None) for name, column in _EXTENDED.items()},
             **{column: _text(extra.pop(name, None)) for name, column in _SERIALIZED.items()},
         }
+        if record.status == states.STARTED:
+            row["date_started"] = _kept(now)
         meta = {"children": record.children, "group_id": record.group_id, "parent_id": record.parent_id, **extra}
         row["meta"] = dumps({name: value for name, value in meta.items() if name == "children" or value is not None})
         row["meta"] = row["meta"].decode()
