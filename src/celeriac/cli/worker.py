@@ -136,11 +136,13 @@ def nothing_to_turn_off(name: str, what: str) -> Callable[[F], F]:
 @option("--heartbeat-interval", type=click.FloatRange(0, min_open=True), metavar="SECONDS", section=EVENTS,
         help="Time between two events that say the worker is there. Default: 10.")  # fmt: skip
 @option("--without-heartbeat", is_flag=True, section=EVENTS, help="Send no such events.")
+@option("--mingle/--without-mingle", default=None, section=EVENTS,
+        help="Ask the other workers at the start what is revoked, as Celery's do. Default: worker_mingle, which is "
+             "off.")  # fmt: skip
 @option("--http", "http_address", metavar="HOST:PORT", section=PROBES,
         help="Answer /livez, /readyz and /metrics there. Default: worker_http_address.")  # fmt: skip
 @daemon_options("worker")
 @nothing_to_turn_off("--without-gossip", "gossip between workers")
-@nothing_to_turn_off("--without-mingle", "synchronisation between workers")
 @click.argument("settings", nargs=-1, metavar="[-- SETTING=VALUE]...")
 @click.pass_context
 def worker(ctx: click.Context, /, settings: tuple[str, ...], **given: Any) -> None:

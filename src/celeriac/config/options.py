@@ -604,6 +604,9 @@ GROUPS: Final[tuple[Group, ...]] = (
         _n("worker_http_address", "string", None,
            "Where a worker answers `/livez`, `/readyz` and `/metrics`: `host:port`, or `:port` for every interface."
            " None: nowhere."),
+        _n("worker_mingle", "bool", False,
+           "Ask the other workers at the start which tasks are revoked, and for their clocks, as workers of Celery do:"
+           " for fleets with some of them.", nullable=False),
         _n("worker_prefetch_max_bytes", "int", 64 << 20,
            "What the bodies of the messages that a worker holds may amount to, in bytes; one message for each slot"
            " is held regardless.", minimum=1, nullable=False),

@@ -71,6 +71,7 @@ class WorkerOptions:
         task_events: Send events about tasks; None is ``worker_send_task_events``.
         heartbeat_interval: Seconds between two heartbeat events; None is 10, or 2 with ``celery_defaults``.
         without_heartbeat: Send no heartbeat events, nor that the worker comes and goes.
+        mingle: ``worker_mingle``.
         http_address: ``worker_http_address``.
         purge: Empty the queues before consuming.
         beat: Send periodic tasks too, in a thread of the worker.
@@ -99,6 +100,7 @@ class WorkerOptions:
     task_events: bool | None = None
     heartbeat_interval: float | None = None
     without_heartbeat: bool = False
+    mingle: bool | None = None
     http_address: str | None = None
     purge: bool = False
     beat: bool = False
@@ -212,6 +214,13 @@ class Worker:
     def hears_commands(self) -> bool:
         """Whether there is remote control: nobody turned it off, and the broker can do it."""
         return self.app.conf.worker_enable_remote_control and self.app.broker_for_read.capabilities.fanout
+
+    @property
+    def mingles(self) -> bool:
+        """It asks other workers at the start; somebody wants that, and the broker can do it."""
+        given = self.options.mingle
+        wanted = self.app.conf.worker_mingle if given is None else given
+        return bool(wanted) and self.app.broker_for_read.capabilities.fanout
 
     # -- start --------------------------------------------------------------------------------------------------
 

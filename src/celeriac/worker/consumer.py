@@ -52,7 +52,7 @@ class Heart(Step):
 
 
 class Mingle(Step):
-    """Workers learn of what was revoked from the broker: there is nothing to start."""
+    """Other workers have been asked what is revoked, where ``worker_mingle`` says so; the broker tells it anyway."""
 
     requires: ClassVar[Iterable[Any]] = (Events,)
 

@@ -108,6 +108,7 @@ class Coordinator:
         make_mailbox: Makes what hears and answers commands, given the worker's parts, and what to call when it hears;
             None is no remote control.
         steps: Steps that users added; None is none.
+        mingle: Asks other workers what is revoked, given what is revoked here; may wait. None: they are not asked.
 
     Attributes:
         started: The pool has been asked for.
@@ -126,6 +127,7 @@ class Coordinator:
         on_ready: Callable[[], None],
         make_mailbox: Callable[[WorkerParts, Callable[[], None]], WorkerMailbox] | None = None,
         steps: StepThread | None = None,
+        mingle: Callable[[dict[str, float]], list[str]] | None = None,
     ) -> None:
         self._options = options
         self._pool = pool
@@ -152,6 +154,7 @@ class Coordinator:
         self._listening = make_mailbox is None
         self._steps = steps
         self._stepped = steps is None
+        self._mingle = mingle
         self._hold_timer: asyncio.TimerHandle | None = None
         self._rebalance_timer: asyncio.TimerHandle | None = None
         self._loop: asyncio.AbstractEventLoop
@@ -221,6 +224,8 @@ class Coordinator:
         if self._steps is not None:
             leaving = self._leaving
             await self._steps.start(self._parts(), self._on_stepped, leaving.finish, leaving.fail, leaving.begin())
+        if self._mingle is not None:
+            self.revoked.add_ids(await asyncio.to_thread(self._mingle, dict(self.revoked.ids)))
         self._broker.start()
         self.events.start(self._loop, lambda: sum(min(len(s.assigned), s.capacity) for s in self._pool.slots))
         if self._autoscaler is not None:

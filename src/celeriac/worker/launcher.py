@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["make_worker"]
 
 #: Options that turn off what is not there.
-_NOTHING_TO_TURN_OFF: Final = frozenset({"without_gossip", "without_mingle"})
+_NOTHING_TO_TURN_OFF: Final = frozenset({"without_gossip"})
 _LISTS: Final = frozenset({"queues", "exclude_queues", "include"})
 
 
@@ -36,6 +36,8 @@ def make_worker(app: Celery, options: dict[str, Any], cls: type[W] = Worker) -> 
         given["pool"] = given.pop("pool_cls")
     if "events" in given:
         given["task_events"] = given.pop("events")
+    if given.pop("without_mingle", False):
+        given["mingle"] = False
     if given.pop("disable_prefetch", False):
         app.conf.worker_disable_prefetch = True
     for name in _LISTS & given.keys():

@@ -155,7 +155,17 @@ def _coordinator(worker: Worker, pool: Pool, queues: Sequence[Queue]) -> Coordin
         worker.announce_ready,
         functools.partial(_mailbox, worker) if worker.hears_commands else None,
         worker.step_thread,
+        _mingle(worker),
     )
+
+
+def _mingle(worker: Worker) -> Callable[[dict[str, float]], list[str]] | None:
+    if not worker.mingles:
+        return None
+    # Other workers do without it.
+    from celeriac.worker.mingle import mingle
+
+    return functools.partial(mingle, worker.app, worker.hostname)
 
 
 def _autoscaler(worker: Worker) -> Callable[[Pool, Callable[[], int]], Autoscaler] | None:

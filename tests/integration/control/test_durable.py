@@ -58,3 +58,16 @@ def test_a_state_file_keeps_what_only_this_worker_was_told(make_workshop: Callab
     assert first.stop() == 0
     shop.start(statedb=str(path))
     assert "only-here" in control.inspect("w1@test", timeout=PATIENCE).revoked()
+
+
+def test_a_worker_that_mingles_learns_what_others_were_told(make_workshop: Callable[..., Workshop]) -> None:
+    """By naming its node: so that the broker keeps nothing of it."""
+    shop = make_workshop()
+    shop.start(hostname="first@test")
+    shop.app.control.revoke("some-id", destination=["first@test"], reply=True, timeout=PATIENCE)
+    alone = shop.start(hostname="silent@test")
+    second = shop.start(hostname="second@test", mingle=True)
+    assert "mingle" not in alone.log
+    assert "mingle: sync with 2 nodes" in second.log
+    inspect = shop.app.control.inspect(["silent@test", "second@test"], timeout=PATIENCE)
+    assert inspect.revoked() == {"silent@test": [], "second@test": ["some-id"]}

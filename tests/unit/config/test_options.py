@@ -53,6 +53,7 @@ OWN = {
     "task_max_deliveries": ("int", 5),
     "worker_adaptive_prefetch": ("bool", True),
     "worker_http_address": ("string", None),
+    "worker_mingle": ("bool", False),
     "worker_prefetch_max_bytes": ("int", 64 << 20),
     "worker_shutdown_grace": ("float", None),
 }
