@@ -6,24 +6,23 @@ It starts none by itself: the spawner does, on request.
 from __future__ import annotations
 
 import asyncio
-import errno
+import functools
 import json
 import logging
 import os
-import select
 import signal
 import socket
-from collections import deque
-from itertools import count, islice
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from celeriac.pool.base import Slot
+from celeriac.pool.channel import ChildChannel
 from celeriac.pool.child import EXIT_INIT_FAILED, process_title
-from celeriac.pool.frames import FrameParser, encode_frame
-from celeriac.pool.inbox import ADDRESS, PERMIT
+from celeriac.pool.frames import encode_frame
+from celeriac.pool.inbox import ADDRESS
 from celeriac.pool.runners.base import BEGUN, CANCEL, EVENTS, EXCEED, GREENLETS, OUTCOMES, READY, RELAYED
 from celeriac.pool.spawner import EXITED, FAILED, REFRESH, REPORT, REQUEST, SPAWNED
-from celeriac.utils.dataclass import dataclass, field
+from celeriac.utils.dataclass import dataclass
 from celeriac.utils.process import is_stopped
 
 if TYPE_CHECKING:
@@ -35,11 +34,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_READ_SIZE = 64 * 1024
 #: Seconds between two looks at children that have jobs, start or leave; one that is stopped at two of them is killed.
 _STOP_CHECK = 0.25
-#: Permits in one write to the pipe: PIPE_BUF, which POSIX says is written all or not at all.
-_PERMITS = select.PIPE_BUF // PERMIT.size
 #: Seconds before a child that could not start is tried again.
 _RESTART_DELAY = 1.0
 #: Seconds the kernel gets to end a killed child.
@@ -51,12 +47,8 @@ class ChildSlot(Slot):
     """A slot whose jobs run in a child process.
 
     Attributes:
-        sock: Our end of its socket; None: there is no process.
-        permits_in, permits_out: Both ends of its pipe of permits.
+        channel: What connects us with it; None: there is no process.
         pidfd: The process; -1 before it is known.
-        parser: Of its frames.
-        outgoing: Bytes that the socket did not take yet.
-        withheld: Permits that the pipe did not take yet.
         kill_reason: Why we ended it.
         successor: The slot that takes its place.
         replaces: The slot whose place it takes, as soon as it is ready itself.
@@ -65,13 +57,8 @@ class ChildSlot(Slot):
         address: Where it relays messages to.
     """
 
-    sock: socket.socket | None = None
-    permits_in: int = -1
-    permits_out: int = -1
+    channel: ChildChannel | None = None
     pidfd: int = -1
-    parser: FrameParser = field(default_factory=FrameParser)
-    outgoing: bytearray = field(default_factory=bytearray)
-    withheld: deque[int] = field(default_factory=deque)
     kill_reason: str | None = None
     successor: ChildSlot | None = None
     replaces: ChildSlot | None = None
@@ -157,27 +144,16 @@ class ProcessPool:
         """Ask the spawner for a child; it is usable at once, and ready when it says so."""
         if self._stopping or self._orphaned or slot.index not in self._by_index:
             return
-        ours, theirs = socket.socketpair()
-        permits_in, permits_out = os.pipe()
+        hand_over = functools.partial(socket.send_fds, self._control, [REQUEST.pack(slot.index, slot.capacity)])
+        on_readable = functools.partial(self._read_child, slot)
         try:
-            socket.send_fds(self._control, [REQUEST.pack(slot.index, slot.capacity)], [theirs.fileno(), permits_in])
+            slot.channel = ChildChannel(slot.index, self._loop, hand_over, on_readable)
         except OSError as exc:
-            ours.close()
-            os.close(permits_in)
-            os.close(permits_out)
             self._listener.on_pool_failed(f"the spawner (pid {self._spawner_pid}) is gone: {exc}")
             return
-        finally:
-            theirs.close()
-        ours.setblocking(False)
-        os.set_blocking(permits_in, False)
-        slot.sock, slot.permits_in, slot.permits_out = ours, permits_in, permits_out
-        os.set_blocking(permits_out, False)
-        slot.parser, slot.outgoing, slot.withheld = FrameParser(), bytearray(), deque()
         slot.pid, slot.pidfd, slot.kill_reason = 0, -1, None
         slot.ready = slot.retiring = False
         slot.started_jobs, slot.address = 0, None
-        self._loop.add_reader(ours, self._read_child, slot)
         if self._start_timeout:
             slot.patience = self._loop.call_later(self._start_timeout, self._on_late, slot)
 
@@ -217,7 +193,7 @@ class ProcessPool:
             if slot.pidfd >= 0:
                 # Readable once the process is gone; the kernel tells, whoever its parent is.
                 self._loop.add_reader(slot.pidfd, self._on_orphan_gone, slot)
-            elif slot.sock is not None:
+            elif slot.channel is not None:
                 self._on_exit(slot, slot.pid, signal.SIGKILL)
         self._check_orphans()
 
@@ -227,7 +203,7 @@ class ProcessPool:
 
     def _check_orphans(self) -> None:
         """Report the failure once no child is left that may still run a task."""
-        if not self._stopping and not any(slot.sock for slot in self._slots):
+        if not self._stopping and not any(slot.channel for slot in self._slots):
             self._listener.on_pool_failed(f"the spawner (pid {self._spawner_pid}) died")
 
     def _on_report(self, kind: bytes, slot: ChildSlot, pid: int, status: int) -> None:
@@ -251,7 +227,8 @@ class ProcessPool:
             continue
         was_ready = slot.ready
         reason = slot.kill_reason or describe_status(status)
-        unbegun = [seq for seq in self._take_permits(slot) if seq in slot.assigned]
+        permits = slot.channel.take_permits() if slot.channel is not None else []
+        unbegun = [seq for seq in permits if seq in slot.assigned]
         begun = [seq for seq in slot.assigned if seq not in set(unbegun)]
         # Jobs begin in order, but among several at once nobody knows which of them have ended.
         running, finished = (begun[-1:], begun[:-1]) if slot.capacity == 1 else (begun, [])
@@ -266,7 +243,7 @@ class ProcessPool:
             title = process_title(self._runner, slot.index, spawned=self._spawned)
             logger.error("Process %r pid:%d exited with %r", title, pid, reason)
         if self._stopping or self._orphaned:
-            if not any(other.sock for other in self._slots):
+            if not any(other.channel for other in self._slots):
                 self._all_gone.set()
         elif leaves:
             self._remove(slot)
@@ -278,17 +255,12 @@ class ProcessPool:
     def _release(self, slot: ChildSlot) -> None:
         """Close what belonged to a process that is gone."""
         self._stop_waiting(slot)
-        if slot.sock is not None:
-            self._loop.remove_reader(slot.sock)
-            self._loop.remove_writer(slot.sock)
-            self._loop.remove_writer(slot.permits_out)
-            slot.sock.close()
-            os.close(slot.permits_in)
-            os.close(slot.permits_out)
+        if slot.channel is not None:
+            slot.channel.close()
         if slot.pidfd >= 0:
             self._loop.remove_reader(slot.pidfd)
             os.close(slot.pidfd)
-        slot.sock, slot.pidfd, slot.ready, slot.pid = None, -1, False, 0
+        slot.channel, slot.pidfd, slot.ready, slot.pid = None, -1, False, 0
 
     # -- size ---------------------------------------------------------------------------------------------------
 
@@ -336,7 +308,7 @@ class ProcessPool:
 
     def _leave(self, slot: ChildSlot) -> None:
         """End a child, after the jobs it has, for good."""
-        if slot.sock is None:
+        if slot.channel is None:
             self._remove(slot)
         else:
             self._retire(slot)
@@ -386,8 +358,10 @@ class ProcessPool:
         if child.address is not self._address:
             child.address = self._address
             frame = encode_frame((ADDRESS, self._address)) + frame
-        self._write(child, frame)
-        self._permit(child, [job.seq for job in jobs])
+        # Else the process is gone; its exit report settles the jobs.
+        if child.channel is not None:
+            child.channel.write(frame)
+            child.channel.permit([job.seq for job in jobs])
         if self._max_jobs and slot.started_jobs >= self._max_jobs:
             if child.successor is None:
                 child.successor = self._add()
@@ -404,119 +378,30 @@ class ProcessPool:
 
     def _retire(self, slot: ChildSlot) -> None:
         """End a child after the jobs it has."""
-        if slot.sock is not None and not slot.retiring:
+        if slot.channel is not None and not slot.retiring:
             slot.retiring, slot.ready = True, False
-            self._permit(slot, [0])
+            slot.channel.permit([0])
 
     def recall(self, slot: Slot) -> list[int]:
-        child = self._child(slot)
-        if child.sock is None:
+        channel = self._child(slot).channel
+        if channel is None:
             return []
-        recalled = self._take_permits(child)
+        recalled = channel.take_permits()
         leave = 0 in recalled
         seqs = [seq for seq in recalled if seq]
         for seq in seqs:
             slot.assigned.pop(seq, None)
         slot.started_jobs -= len(seqs)
         if leave:
-            self._permit(child, [0])
+            channel.permit([0])
         return seqs
-
-    def _permit(self, slot: ChildSlot, seqs: Sequence[int]) -> None:
-        """Write permits into the pipe; what it does not take is withheld until it does."""
-        if slot.sock is None:
-            return
-        if slot.withheld:
-            slot.withheld.extend(seqs)
-            return
-        slot.withheld.extend(seqs)
-        if not self._permit_withheld(slot):
-            self._loop.add_writer(slot.permits_out, self._on_pipe_drained, slot)
-
-    def _permit_withheld(self, slot: ChildSlot) -> bool:
-        """Write what the pipe takes; says whether that was everything."""
-        withheld = slot.withheld
-        while withheld:
-            # So few bytes are written all or none, and no permit is cut in two.
-            some = list(islice(withheld, _PERMITS))
-            try:
-                os.write(slot.permits_out, b"".join([PERMIT.pack(seq) for seq in some]))
-            except BlockingIOError:
-                return False
-            for _ in some:
-                withheld.popleft()
-        return True
-
-    def _on_pipe_drained(self, slot: ChildSlot) -> None:
-        if self._permit_withheld(slot):
-            self._loop.remove_writer(slot.permits_out)
-
-    def _take_permits(self, slot: ChildSlot) -> list[int]:
-        """Read the permits the child has not taken."""
-        if slot.permits_in < 0:
-            return []
-        found: list[int] = []
-        while True:
-            try:
-                data = os.read(slot.permits_in, _PERMITS * PERMIT.size)
-            except BlockingIOError:
-                break
-            found.extend(seq for (seq,) in PERMIT.iter_unpack(data))
-            if len(data) < _PERMITS * PERMIT.size:
-                break
-        found.extend(slot.withheld)
-        slot.withheld.clear()
-        return found
-
-    def _write(self, slot: ChildSlot, data: bytes) -> None:
-        """Send now what the socket takes, the rest when it is writable."""
-        if slot.sock is None:
-            # The process is gone; its exit report settles the jobs.
-            return
-        if not slot.outgoing:
-            try:
-                sent = slot.sock.send(data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                # The child is dying; its exit report settles the jobs.
-                return
-            if sent == len(data):
-                return
-            data = data[sent:]
-            self._loop.add_writer(slot.sock, self._flush, slot)
-        slot.outgoing += data
-
-    def _flush(self, slot: ChildSlot) -> None:
-        if slot.sock is None:
-            return
-        try:
-            sent = slot.sock.send(slot.outgoing)
-        except BlockingIOError:
-            return
-        except OSError:
-            sent = len(slot.outgoing)
-        del slot.outgoing[:sent]
-        if not slot.outgoing:
-            self._loop.remove_writer(slot.sock)
 
     def _read_child(self, slot: ChildSlot) -> bool:
         """Take in frames of a child; False when there is nothing more for now."""
-        if slot.sock is None:
+        frames = slot.channel.read() if slot.channel is not None else None
+        if frames is None:
             return False
-        try:
-            data = slot.sock.recv(_READ_SIZE)
-        except BlockingIOError:
-            return False
-        except OSError as exc:
-            if exc.errno != errno.ECONNRESET:
-                logger.warning("Reading from child %d failed: %s", slot.index, exc)
-            data = b""
-        if not data:
-            # End of the socket: the exit report follows.
-            self._loop.remove_reader(slot.sock)
-            return False
-        for kind, value in slot.parser.feed(data):
+        for kind, value in frames:
             self._take_in(slot, kind, value)
         return True
 
@@ -571,13 +456,18 @@ class ProcessPool:
     def exceed(self, slot: Slot, seq: int) -> bool:
         if not self._steers:
             return self.interrupt(slot, signal.SIGUSR1)
-        self._write(self._child(slot), encode_frame((EXCEED, seq)))
-        return True
+        return self._tell(slot, (EXCEED, seq))
 
     def terminate(self, slot: Slot, seq: int, number: int = signal.SIGKILL, reason: str | None = None) -> bool:
         if not self._steers:
             return self.interrupt(slot, number, reason)
-        self._write(self._child(slot), encode_frame((CANCEL, seq)))
+        return self._tell(slot, (CANCEL, seq))
+
+    def _tell(self, slot: Slot, what: tuple[int, int]) -> bool:
+        """Have a child do something about one of its jobs; one that is gone needs not."""
+        channel = self._child(slot).channel
+        if channel is not None:
+            channel.write(encode_frame(what))
         return True
 
     async def stop(self, *, timeout: float | None) -> None:
@@ -587,9 +477,9 @@ class ProcessPool:
         if self._stop_timer is not None:
             self._stop_timer.cancel()
         for slot in self._slots:
-            if slot.sock is not None:
+            if slot.channel is not None:
                 self._retire(slot)
-        if any(slot.sock for slot in self._slots):
+        if any(slot.channel for slot in self._slots):
             try:
                 async with asyncio.timeout(timeout):
                     await self._all_gone.wait()
@@ -605,7 +495,7 @@ class ProcessPool:
             async with asyncio.timeout(_KILL_TIMEOUT):
                 await self._all_gone.wait()
         except TimeoutError:
-            left = [slot.pid for slot in self._slots if slot.sock is not None]
+            left = [slot.pid for slot in self._slots if slot.channel is not None]
             logger.critical("Children %s are still there %s seconds after SIGKILL", left, _KILL_TIMEOUT)
 
 
