@@ -6,6 +6,7 @@ is used by one thread at a time; `RespConnection.wake` alone may be called from 
 
 from __future__ import annotations
 
+import _socket
 import os
 import select
 import socket
@@ -97,8 +98,10 @@ class RespConnection:
         "_poller",
         "_pushes",
         "_reader",
+        "_replies",
         "_socket",
         "_timeout",
+        "_tries_first",
         "_wake_in",
         "_wake_out",
         "_woken",
@@ -130,6 +133,12 @@ class RespConnection:
         self._timeout = max(deadline - monotonic(), 0.001)
         self._socket = _open_socket(params, self._timeout)
         self._pending = getattr(self._socket, "pending", None)
+        # With a timeout, the standard library's sockets ask the system whether they are ready before each operation.
+        # Without one they are tried first; TLS, and the sockets of greenlets, have ways of their own.
+        self._tries_first = self._pending is None and isinstance(self._socket, _socket.socket)
+        self._replies: Any = None
+        if self._tries_first:
+            self._socket.setblocking(False)
         try:
             self._handshake(deadline)
         except BaseException:
@@ -235,9 +244,25 @@ class RespConnection:
             raise SessionLost(self.lost)
         self._arm(deadline)
         try:
-            self._socket.sendall(data)
+            if self._tries_first:
+                self._send_all(data, deadline)
+            else:
+                self._socket.sendall(data)
         except OSError as error:
             raise self._fail(error) from error
+
+    def _send_all(self, data: bytes, deadline: float) -> None:
+        left = memoryview(data)
+        while True:
+            try:
+                left = left[self._socket.send(left) :]
+            except BlockingIOError:
+                pass
+            if not left:
+                return
+            poller = select.poll()
+            poller.register(self._socket, select.POLLOUT)
+            _poll(poller, deadline)
 
     def read_reply(self, deadline: float) -> Any:
         """The next reply; pushes on the way are kept for `next_push`."""
@@ -256,22 +281,40 @@ class RespConnection:
                 return reply
             self._pushes.append(Push(reply))
 
-    def _receive(self, deadline: float) -> None:
+    def _receive(self, deadline: float, *, is_readable: bool = False) -> None:
+        """Take in what comes next.
+
+        Args:
+            deadline: Monotonic time until which to wait for it.
+            is_readable: It has come.
+        """
         if self.lost is not None:
             raise SessionLost(self.lost)
         self._arm(deadline)
         try:
+            if self._tries_first and not is_readable:
+                self._wait_for_reply(deadline)
             data = self._socket.recv(_RECEIVE_SIZE)
+        except BlockingIOError:
+            return
         except OSError as error:
             raise self._fail(error) from error
         if not data:
             raise self._fail(ConnectionError("the server closed the connection"))
         self._reader.feed(data)
 
+    def _wait_for_reply(self, deadline: float) -> None:
+        if self._replies is None:
+            self._replies = select.poll()
+            self._replies.register(self._socket, select.POLLIN)
+        _poll(self._replies, deadline)
+
     def _arm(self, deadline: float) -> None:
         remaining = deadline - monotonic()
         if remaining <= 0:
             raise self._fail(TimeoutError("the deadline passed"))
+        if self._tries_first:
+            return
         current = self._timeout
         if not current * (1 - _TIMEOUT_TOLERANCE) <= remaining <= current * (1 + _TIMEOUT_TOLERANCE):
             self._timeout = remaining
@@ -316,7 +359,7 @@ class RespConnection:
             if push is not None:
                 return push
             if self.wait_readable(deadline):
-                self._receive(deadline + self.params.timeout)
+                self._receive(deadline + self.params.timeout, is_readable=True)
             else:
                 return None
 
@@ -326,7 +369,7 @@ class RespConnection:
         Returns:
             Replies and pushes in order, a push as `Push`.
         """
-        self._receive(monotonic() + self.params.timeout)
+        self._receive(monotonic() + self.params.timeout, is_readable=True)
         items: list[Any] = list(self._pushes)
         self._pushes.clear()
         while (item := self._reader.gets()) is not _NOTHING:
@@ -432,6 +475,17 @@ def _open_socket(params: RespParams, timeout: float) -> socket.socket:
         if sock is not None:
             sock.close()
         raise OperationalError(f"cannot reach Redis at {params.address}: {error}") from error
+
+
+def _poll(poller: select.poll, deadline: float) -> None:
+    """Wait for a descriptor.
+
+    Raises:
+        TimeoutError: The deadline passed.
+    """
+    while not poller.poll(min(max(deadline - monotonic(), 0.0), 3600.0) * 1000.0):
+        if monotonic() >= deadline:
+            raise TimeoutError("timed out")
 
 
 def _drain(wake: socket.socket) -> None:
