@@ -68,8 +68,10 @@ class Worker:
         sw_ident: Name of its software.
         sw_ver: Version of that.
         sw_sys: Its operating system.
+        timestamp: Unix time at which it said that it leaves; None while it has not.
     """
 
+    timestamp: float | None = None
     heartbeat_max: int = HEARTBEAT_MAX
     expire_window: float = HEARTBEAT_EXPIRE_WINDOW
     _fields = (
@@ -300,10 +302,9 @@ class Task:
         return {name: value for name in names if (value := getattr(self, name, None)) is not None}
 
     def as_dict(self) -> dict[str, Any]:
-        """Every attribute; other tasks and workers by their names."""
+        """Every attribute; other tasks by their ids."""
         found = {name: getattr(self, name, None) for name in self._fields}
         found["children"] = [child.uuid for child in self.children]
-        found["worker"] = self.worker.hostname if self.worker is not None else None
         found["root"], found["parent"] = self.root_id, self.parent_id
         return found
 
@@ -331,7 +332,7 @@ class Task:
         return None if uuid is None or self.cluster_state is None else self.cluster_state.tasks.get(uuid)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "children": list(self.children)}
+        return {**self.__dict__, "cluster_state": None, "children": list(self.children)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)

@@ -45,6 +45,14 @@ class _Recent(OrderedDict[K, V]):
     def add(self, key: K, value: V) -> None:
         """Add a value, and forget others for it."""
         self[key] = value
+        self._shrink()
+
+    def update(self, *items: Any, **named: Any) -> None:  # type: ignore[override]
+        """Add values, and forget what is too much."""
+        super().update(*items, **named)
+        self._shrink()
+
+    def _shrink(self) -> None:
         while self.limit is not None and len(self) > self.limit:
             _, gone = self.popitem(last=False)
             if self.forget is not None:
@@ -154,13 +162,13 @@ class State:
             task.cluster_state = self
             self._index(task)
 
-    def __getstate__(self) -> dict[str, Any]:
-        left_out = ("_mutex", "_ordered", "tasks_by_type", "tasks_by_worker")
-        return {name: value for name, value in self.__dict__.items() if name not in left_out}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._set_up()
+    def __reduce__(self) -> Any:
+        # Made anew, as in Celery: what a subclass has besides need not be picklable.
+        given = (
+            self.event_callback, self.workers, self.tasks, None, self.max_workers_in_memory, self.max_tasks_in_memory,
+            self.on_node_join, self.on_node_leave,
+        )  # fmt: skip
+        return type(self), given, {"event_count": self.event_count, "task_count": self.task_count}
 
     # -- taking events in ---------------------------------------------------------------------------------------
 
@@ -204,14 +212,15 @@ class State:
         for name in ("type", "utcoffset"):
             fields.pop(name, None)
         if subject == "offline":
-            worker = self.workers.pop(hostname, None)
-            created = worker is None
-            if worker is None:
-                worker = self.Worker(hostname)
+            known = self.workers.get(hostname)
+            worker = self.Worker(hostname) if known is None else known
             worker.event(subject, timestamp, local_received, fields)
+            worker.timestamp = timestamp
             if self.on_node_leave is not None:
+                # Who is told can forget it; others see that it is not alive.
+                self.workers.pop(hostname, None)
                 self.on_node_leave(worker)
-            return worker, created
+            return worker, known is None
         worker, created = self.get_or_create_worker(hostname)
         worker.event(subject, timestamp, local_received, fields)
         if self.on_node_join is not None and (created or subject == "online"):
@@ -382,14 +391,18 @@ class State:
             ready: Keep those that have not ended.
         """
         with self._mutex:
-            kept = [(uuid, task) for uuid, task in self.tasks.items() if ready and not task.ready]
-            self.tasks.clear()
-            self.tasks.update(kept)
-            for index in (self.tasks_by_type, self.tasks_by_worker):
-                index.clear()
-            for _, task in kept:
-                self._index(task)
-            self._ordered = None
+            self._clear_tasks(ready)
+
+    def _clear_tasks(self, ready: bool = True) -> None:
+        # A method of its own: monitors made for Celery extend it.
+        kept = [(uuid, task) for uuid, task in self.tasks.items() if ready and not task.ready]
+        self.tasks.clear()
+        self.tasks.update(kept)
+        for index in (self.tasks_by_type, self.tasks_by_worker):
+            index.clear()
+        for _, task in kept:
+            self._index(task)
+        self._ordered = None
 
     def __repr__(self) -> str:
         return f"<State: events={self.event_count} tasks={self.task_count}>"

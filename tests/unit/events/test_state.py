@@ -117,7 +117,7 @@ def test_tasks_know_each_other() -> None:
     child = received(state, "c", parent_id="r", root_id="r")
     assert (child.parent, child.root, list(root.children), root.parent) == (root, root, [child], None)
     found = child.as_dict()
-    assert (found["parent"], found["root"], found["worker"], found["children"]) == ("r", "r", "w1@h", [])
+    assert (found["parent"], found["root"], found["worker"].hostname, found["children"]) == ("r", "r", "w1@h", [])
     assert root.as_dict()["children"] == ["c"]
 
 
