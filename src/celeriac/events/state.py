@@ -47,7 +47,7 @@ class _Recent(OrderedDict[K, V]):
         self[key] = value
         self._shrink()
 
-    def update(self, *items: Any, **named: Any) -> None:  # type: ignore[override]
+    def update(self, *items: Any, **named: Any) -> None:
         """Add values, and forget what is too much."""
         super().update(*items, **named)
         self._shrink()
