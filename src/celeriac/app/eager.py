@@ -110,7 +110,7 @@ def _request(
         parent_id=options.get("parent_id") or (parent and parent.id),
         replaced_task_nesting=options.get("replaced_task_nesting", 0),
         stamped_headers=stamped,
-        stamps={key: _as_stamp(options[key]) for key in stamped or () if key in options},
+        stamps={key: _as_stamp(options[key]) for key in stamped if key in options} if stamped else None,
         delivery_info={
             "is_eager": True,
             "exchange": options.get("exchange"),

@@ -377,9 +377,16 @@ class AsyncResult(ResultBase, Generic[R]):
 
     maybe_reraise = maybe_throw
 
-    def throw(self, *args: Any, **kwargs: Any) -> Any:
-        """As `maybe_throw`."""
-        return self.maybe_throw(*args, **kwargs)
+    def throw(self, exc: BaseException | None = None, **kwargs: Any) -> Any:
+        """Raise an exception for the task, or its own.
+
+        Args:
+            exc: Raised as it is; None is as `maybe_throw`.
+            **kwargs: As for `maybe_throw`.
+        """
+        if exc is not None:
+            raise exc
+        return self.maybe_throw(**kwargs)
 
     def then(
         self,

@@ -10,6 +10,7 @@ from celeriac.result.stored import result_from_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Self
 
     from celeriac.backend.base import ResultBackend
     from celeriac.current import AppLike
@@ -42,9 +43,10 @@ class GroupResult(ResultSet):
         """Results of its tasks."""
         return self.results
 
-    def save(self, backend: ResultBackend | None = None) -> None:
-        """Store it, so that `restore` can find it by its id."""
+    def save(self, backend: ResultBackend | None = None) -> Self:
+        """Store it, so that `restore` can find it by its id; returns itself."""
         (backend or self.app.backend).save_group(str(self.id), self.as_tuple())
+        return self
 
     def delete(self, backend: ResultBackend | None = None) -> None:
         """Delete what `save` stored."""

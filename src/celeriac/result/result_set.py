@@ -340,6 +340,9 @@ class ResultSet(ResultBase):
                 on_message(meta)
             yield result.id, meta
 
+    def _count(self) -> int:
+        return sum(1 for _ in self._leaves())
+
     def _keeps_records(self) -> bool:
         """Whether each result keeps its record: it need not be read again, but takes several hundred bytes."""
         is_small = next(islice(self._leaves(), KEPT_RECORDS, None), None) is None
@@ -368,7 +371,10 @@ class ResultSet(ResultBase):
                     yield waiting.pop(record.task_id), record
             except TimeoutError:
                 if on_interval is None or (deadline is not None and time.monotonic() >= deadline):
-                    raise
+                    raise TimeoutError(
+                        f"{len(waiting)} of {self._count()} results were not ready after {timeout} s, "
+                        f"that of task {next(iter(waiting))} among them"
+                    ) from None
                 on_interval()
 
     async def _async_arrivals(self, timeout: float | None) -> AsyncGenerator[tuple[AsyncResult[Any], ResultRecord]]:

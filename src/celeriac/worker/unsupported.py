@@ -20,7 +20,17 @@ REPLACED: Final = {
 
 #: Setting, and why nothing depends on it here.
 WITHOUT_EFFECT: Final = {
+    **dict.fromkeys(
+        (
+            "azureblockblob_retry_initial_backoff_sec",
+            "azureblockblob_retry_increment_base",
+            "azureblockblob_retry_max_attempts",
+        ),
+        "workers repeat what failed, and clients do with result_backend_always_retry",
+    ),
     "broker_pool_limit": "each thread has one session of its own; it bounds app.pool and app.producer_pool",
+    "database_create_tables_at_setup": "missing tables are made when the backend is first used",
+    "firestore_project": "chords are counted in the bucket",
     "redis_backend_health_check_interval": "a connection that was lost is replaced when it is used",
     "redis_retry_on_timeout": "what may be repeated is; the rest is an error",
     "result_backend_thread_safe": "threads share a result backend",

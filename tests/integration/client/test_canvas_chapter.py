@@ -5,6 +5,7 @@ A pair whose store cannot join chords refuses them with a clear error; all else 
 
 from __future__ import annotations
 
+import io
 import json
 from contextlib import ExitStack
 from functools import cache
@@ -224,6 +225,8 @@ def test_ways_to_call_a_signature(site: Site, s: Any) -> None:
     assert get(s("add", 2, 3).apply_async(countdown=0, priority=1)) == 5
     assert ~s("add", 2, 3) == 5
     assert get(site.task("add").signature((2, 3), priority=1).delay()) == 5
+    assert get((s("add", 4) | s("double"))(16)) == 40
+    assert get((s("add") | group(s("add", 1), s("double"))).delay(x=2, y=3)) == [6, 10]
 
 
 def test_partial_arguments_go_in_front_and_not_into_immutable_ones(site: Site, s: Any) -> None:
@@ -238,6 +241,12 @@ def test_partial_arguments_go_in_front_and_not_into_immutable_ones(site: Site, s
 @with_store
 def test_arguments_of_a_chord_are_those_of_its_header(s: Any) -> None:
     assert get(chord([s("add", 1), s("add", 2)], s("total")).delay(10)) == 23
+
+
+@with_store
+def test_body_of_a_chord_comes_with_the_call(s: Any) -> None:
+    assert get(chord(s("add", i, i) for i in range(10))(s("total"))) == 90
+    assert get(chord([s("add", 1, 1)])(s("listed") | s("total"))) == 2
 
 
 def test_frozen_signature_has_the_id_of_its_result(site: Site, s: Any) -> None:
@@ -353,6 +362,19 @@ def test_graph_of_what_a_task_started(site: Site, s: Any, key: str) -> None:
     assert first.graph.adjacent == {first: [result.parent], result.parent: [result], result: []}
     assert [value for _, value in first.collect()] == [8, 16, 17]
     assert first.get_leaf() == 17
+    drawn = io.StringIO()
+    first.graph.to_dot(drawn)
+    assert drawn.getvalue().count("->") == 2
+
+
+@with_store
+def test_links_are_children_of_their_task(site: Site, s: Any) -> None:
+    result = site.task("add").apply_async((2, 2), link=s("add", 16))
+    assert get(result) == 4
+    assert [get(child) for child in result.children] == [20]
+    assert [(node.id, value) for node, value in result.collect(timeout=PATIENCE)] == [
+        (result.id, 4), (result.children[0].id, 20),
+    ]  # fmt: skip
 
 
 def test_result_of_a_group(site: Site, s: Any) -> None:

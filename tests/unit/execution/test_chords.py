@@ -8,6 +8,7 @@ import pytest
 
 from celeriac import Celery, chord
 from celeriac.backend import ResultRecord
+from celeriac.current import Context
 from celeriac.exceptions import BackendStoreError, ChordError
 from celeriac.execution import chords
 
@@ -152,3 +153,17 @@ def test_a_body_that_json_cannot_carry_is_kept_by_another_serializer(app: Celery
     app.conf.accept_content = ["json", "pickle"]
     told = {"body": {"task": "p.total", "args": [{1, 2}]}}
     assert chords._unpacked(app, chords._packed(app, told)) == told
+
+
+@pytest.mark.parametrize(("ready", "reason"), [(True, None), (False, "Join error: TimeoutError")])
+def test_a_join_waits_for_each_result_only_so_long(app: Celery, ready: bool, reason: str | None) -> None:
+    app.conf.result_chord_join_timeout = 0.05
+    body = app.tasks["p.total"].s()
+    body.freeze("body")
+    app.backend.mark_as_done("a", 1)
+    results = [app.AsyncResult("a"), app.AsyncResult("a" if ready else "never")]
+    chords.conclude_joined(app, Context(id="unlock", root_id="a"), "g", body, results)
+    assert len(taken(app)) == ready
+    if reason is not None:
+        with pytest.raises(ChordError, match=reason):
+            app.AsyncResult("body").get(timeout=1)

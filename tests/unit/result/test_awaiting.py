@@ -316,14 +316,22 @@ def test_a_barrier_decides_when_a_set_is_ready(app: Celery) -> None:
 
 
 def test_the_thread_ends_when_nobody_waits(app: Celery) -> None:
-    asyncio.run(_timeout(app))
     notifier = notifier_of(app.backend)
-    thread = notifier._thread
-    assert thread is not None
+    thread = asyncio.run(_thread_of_a_wait(app))
     notifier.stop_lingering()
     assert not thread.is_alive()
     store(app, "a", result=1)
     assert asyncio.run(app.AsyncResult("a").aget(timeout=PATIENCE)) == 1
+
+
+async def _thread_of_a_wait(app: Celery) -> threading.Thread:
+    """The thread that waits for a coroutine, which is then cancelled."""
+    waiting = asyncio.ensure_future(app.AsyncResult("a").aget(timeout=PATIENCE))
+    while (thread := notifier_of(app.backend)._thread) is None:
+        assert not waiting.done()
+        await asyncio.sleep(0.001)
+    waiting.cancel()
+    return thread
 
 
 async def _timeout(app: Celery) -> None:

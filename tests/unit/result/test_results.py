@@ -385,3 +385,25 @@ def test_large_sets_keep_values_only(app: Celery, monkeypatch: pytest.MonkeyPatc
         assert [each.known_record() is not None for each in results] == [kept] * size
         # They are still there to be read.
         assert (results.successful(), results[0].get(timeout=PATIENCE)) == (True, "0")
+
+
+def test_what_is_thrown(app: Celery) -> None:
+    store(app, "a", result=1)
+    store(app, "b", "FAILURE", ValueError("bad"))
+    assert (app.AsyncResult("a").throw(), app.AsyncResult("b").throw(propagate=False).args) == (1, ("bad",))
+    with pytest.raises(ValueError, match="bad"):
+        app.AsyncResult("b").throw()
+    with pytest.raises(KeyError, match="mine"):
+        app.AsyncResult("a").throw(KeyError("mine"))
+
+
+def test_a_set_that_is_late_says_what_is_missing(app: Celery) -> None:
+    store(app, "a", result=1)
+    for late in (
+        app.ResultSet([app.AsyncResult("a"), app.AsyncResult("b")]),
+        app.GroupResult("g", [app.AsyncResult("b")]),
+    ):
+        with pytest.raises(
+            TimeoutError, match=rf"1 of {len(late)} results were not ready after 0.01 s, that of task b"
+        ):
+            late.get(timeout=0.01)

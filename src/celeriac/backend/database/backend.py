@@ -69,7 +69,6 @@ class DatabaseBackend(JoinsChords, WatchedResults):
         self._chords: DatabaseChords = DatabaseChords(
             self.options, ResultCodec(self.options), self._tables.joining, self._statement
         )
-        self._make_at_once = bool(settings.get("database_create_tables_at_setup", True))
         engine_options = settings.get("database_engine_options")
         self._engines = Engines(
             self._url,
@@ -85,8 +84,7 @@ class DatabaseBackend(JoinsChords, WatchedResults):
         callback = self.options.settings.get("database_engine_callback")
         if callback is not None:
             symbol_by_name(callback)(engine)
-        if self._make_at_once:
-            make_tables(engine, self._tables)
+        make_tables(engine, self._tables)
 
     def expect(self, task_ids: Sequence[str]) -> str | None:
         return None
