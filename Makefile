@@ -15,7 +15,7 @@ ARGS ?=
 # The interpreter that is here is used; uv fetches none.
 export UV_PYTHON_DOWNLOADS ?= never
 
-.PHONY: help setup demo test check format lint types layers changelog bench bench-quick interop chaos \
+.PHONY: help setup demo test check format lint types layers changelog bench bench-quick interop interop-fleet chaos \
         thirdparty faults soak chaos-sample schedules workflows docs servers clean
 
 help: ## List the targets
@@ -83,6 +83,9 @@ bench-quick: setup ## Compare with Celery on Redis in under a minute
 
 interop: setup .venv-interop/.made-of ## Exchange messages with a real Celery in its own environment
 	$(BIN)/pytest tests/interop tests/unit/test_golden.py -q -n $(JOBS) --dist loadgroup $(ARGS)
+
+interop-fleet: setup .venv-interop/.made-of ## Mix workers of both libraries under 20,000 tasks, then go back
+	CELERIAC_TEST_FLEET=$${CELERIAC_TEST_FLEET:-20000} $(BIN)/pytest tests/interop/test_halves.py -q -s -n 0 $(ARGS)
 
 thirdparty: setup .venv-thirdparty/.made-of ## Run what is made for Celery, unmodified
 	CELERIAC_TEST_THIRDPARTY=all $(BIN)/pytest tests/thirdparty -q -n $(JOBS) --dist loadgroup $(ARGS)

@@ -132,6 +132,16 @@ def chord(header: list[Sig], body: Sig, **options: Any) -> tuple[str, list[str]]
     return str(result.id), [str(child.id) for child in result.parent.results]
 
 
+def send_chords(count: int, members: int, queue: str) -> dict[str, int]:
+    """Call chords of additions; returns the ids of their bodies, and what these come to."""
+    sent = {}
+    for number in range(count):
+        header = [Sig("add", (number, each), options={"queue": queue}) for each in range(members)]
+        body, _ = chord(header, Sig("total", options={"queue": queue}))
+        sent[body] = sum(number + each for each in range(members))
+    return sent
+
+
 def nested(first: str, second: str) -> list[Any]:
     """Results of workflows with chords at several depths, their tasks by turns in two queues."""
 
