@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from celeriac.backend.named import open_class
+from celeriac.broker import Broker, BrokerOptions, open_broker
 from celeriac.broker.sqs.names import queue_name
 from celeriac.drivers.resp_cluster import RespCluster
 from celeriac.drivers.resp_params import RespParams
 from celeriac.testing.contracts import BackendUnderTest, BrokerUnderTest
+from celeriac.testing.contracts.broker_subject import PATIENCE
 from celeriac.utils.dataclass import replace
 from tests.contract import store_subjects
 from tests.support import servers, stores
@@ -209,6 +211,51 @@ def _sqs(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
     )
 
 
+def _kombu_memory(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
+    return BrokerUnderTest("kombu+memory://", many=1000, reaction=0.5)
+
+
+def _kombu_filesystem(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
+    for name in ("messages", "control"):
+        (directory / name).mkdir()
+    folder = str(directory / "messages")
+    options = {"data_folder_in": folder, "data_folder_out": folder, "control_folder": str(directory / "control")}
+    # It lists the directory for each message.
+    return BrokerUnderTest("filesystem://", transport_options=options, many=100, reaction=0.5)
+
+
+def _kombu_sqlite(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
+    request.addfinalizer(_dispose_engines)
+
+    def patient(url: str, options: BrokerOptions) -> Broker:
+        # Each message is a transaction, written to the disk.
+        return open_broker(url, replace(options, publish_timeout=PATIENCE))
+
+    return BrokerUnderTest(f"sqla+sqlite:///{directory}/kombu.sqlite3", open=patient, many=100, reaction=0.5)
+
+
+def _dispose_engines() -> None:
+    """End the connections that kombu keeps for the process."""
+    from kombu.transport.sqlalchemy import Channel
+
+    while Channel._engines:
+        _, (engine, _) = Channel._engines.popitem()
+        engine.dispose()
+
+
+def _kombu_postgresql(request: pytest.FixtureRequest, directory: Path) -> BrokerUnderTest:
+    subject = _postgresql(request, directory)
+    request.addfinalizer(_dispose_engines)
+    assert subject.disconnect is not None
+    return BrokerUnderTest(
+        f"sqla+{subject.url.replace('postgresql://', 'postgresql+psycopg://')}",
+        many=100,
+        reaction=0.5,
+        disconnect=subject.disconnect,
+        url_at_port=lambda port: f"sqla+postgresql+psycopg://postgres@127.0.0.1:{port}/postgres",
+    )
+
+
 def backend(name: str, request: pytest.FixtureRequest, directory: Path) -> BackendUnderTest:
     """The backend of a name, on a server or in a directory that the test has for itself."""
     return _BACKENDS[name](request, directory)
@@ -316,6 +363,10 @@ _BROKERS: dict[str, Callable[[pytest.FixtureRequest, Path], BrokerUnderTest]] = 
     "mysql": _mysql,
     "amqp": _amqp,
     "sqs": _sqs,
+    "kombu+memory": _kombu_memory,
+    "kombu+filesystem": _kombu_filesystem,
+    "kombu+sqla+sqlite": _kombu_sqlite,
+    "kombu+sqla+postgresql": _kombu_postgresql,
 }
 
 _BACKENDS: dict[str, Callable[[pytest.FixtureRequest, Path], BackendUnderTest]] = {

@@ -9,6 +9,7 @@ import pytest
 
 from celeriac.compat import importer
 from tests.support import PATIENCE
+from tests.support.originals import hide_originals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 def kombu(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Our kombu, whether there is another or not."""
     monkeypatch.setenv(importer.KOMBU_VARIABLE, "1")
+    hide_originals(monkeypatch)
     importer.install()
     yield importlib.import_module("kombu")
     importlib.import_module("kombu.pools").reset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 from celeriac.broker.base import Broker, BrokerCapabilities, BrokerOptions, BrokerSession
@@ -49,6 +50,36 @@ SCHEMES = (
     "sqlite",
     "sqs",
 )
+#: Those of kombu's transports, with kombu installed; ``kombu+`` before a scheme means kombu's transport in any case.
+KOMBU_SCHEMES = (
+    "azureservicebus",
+    "azurestoragequeues",
+    "confluentkafka",
+    "consul",
+    "etcd",
+    "filesystem",
+    "gcpubsub",
+    "kafka",
+    "mongodb",
+    "pgmq",
+    "pyro",
+    "qpid",
+    "slmq",
+    "sqla",
+    "sqlalchemy",
+    "zookeeper",
+)
+#: Where the driver of a scheme is; its module is imported when the scheme is used.
+_DRIVERS = {
+    **dict.fromkeys(("amqp", "amqps", "pyamqp", "librabbitmq"), "celeriac.broker.amqp:AMQPBroker"),
+    **dict.fromkeys(("redis", "rediss", "sentinel"), "celeriac.broker.redis:RedisBroker"),
+    **dict.fromkeys(("postgresql", "postgres"), "celeriac.broker.sql.postgresql:PostgreSQLBroker"),
+    **dict.fromkeys(("mysql", "mariadb"), "celeriac.broker.sql.mysql:MySQLBroker"),
+    **dict.fromkeys((*KOMBU_SCHEMES, "kombu"), "celeriac.broker.kombu:KombuBroker"),
+    "memory": "celeriac.broker.memory:MemoryBroker",
+    "sqlite": "celeriac.broker.sql.sqlite:SQLiteBroker",
+    "sqs": "celeriac.broker.sqs:SQSBroker",
+}
 
 
 def open_broker(url: str, options: BrokerOptions | None = None) -> Broker:
@@ -67,43 +98,21 @@ def open_broker(url: str, options: BrokerOptions | None = None) -> Broker:
 
 def _factory(scheme: str, url: str) -> Callable[[str, BrokerOptions], Broker]:
     """Import the driver of a scheme; drivers load nothing until they are asked for."""
-    if scheme == "memory":
-        from celeriac.broker.memory import MemoryBroker
-
-        return MemoryBroker
-    if scheme == "sqlite":
-        from celeriac.broker.sql.sqlite import SQLiteBroker
-
-        return SQLiteBroker
-    if scheme in ("redis", "rediss", "sentinel"):
-        from celeriac.broker.redis import RedisBroker
-
-        return RedisBroker
-    if scheme in ("amqp", "amqps", "pyamqp", "librabbitmq"):
-        from celeriac.broker.amqp import AMQPBroker
-
-        return AMQPBroker
-    if scheme in ("postgresql", "postgres"):
-        from celeriac.broker.sql.postgresql import PostgreSQLBroker
-
-        return PostgreSQLBroker
-    if scheme in ("mysql", "mariadb"):
-        from celeriac.broker.sql.mysql import MySQLBroker
-
-        return MySQLBroker
-    if scheme.lower() == "sqs":
-        from celeriac.broker.sqs import SQSBroker
-
-        return SQSBroker
+    driver = _DRIVERS.get(scheme.lower())
+    if driver is not None:
+        module, _, name = driver.partition(":")
+        return getattr(import_module(module), name)  # type: ignore[no-any-return]
     if "://" not in url:
         raise ImproperlyConfigured(
             f"broker_url {redact(url)!r} is not a URL; write scheme://host:port/name, as in "
-            f"redis://localhost:6379/0; known schemes are: {', '.join(SCHEMES)}"
+            f"redis://localhost:6379/0; known schemes are: {_known()}"
         )
     if (plugin := find_plugin(scheme, GROUP)) is not None:
         return plugin  # type: ignore[no-any-return]
-    meant = _ALSO_CALLED.get(scheme) or closest(scheme, SCHEMES, similarity=0.7)
+    meant = _ALSO_CALLED.get(scheme) or closest(scheme, (*SCHEMES, *KOMBU_SCHEMES), similarity=0.7)
     hint = f"did you mean {meant}? Known" if meant else "known"
-    raise ImproperlyConfigured(
-        f"broker_url {redact(url)!r} has the unknown scheme {scheme!r}; {hint} are: {', '.join(SCHEMES)}"
-    )
+    raise ImproperlyConfigured(f"broker_url {redact(url)!r} has the unknown scheme {scheme!r}; {hint} are: {_known()}")
+
+
+def _known() -> str:
+    return f"{', '.join(SCHEMES)}; and with kombu installed {', '.join(KOMBU_SCHEMES)}"
