@@ -118,6 +118,6 @@ servers: ## Start the installed servers (Redis, RabbitMQ, PostgreSQL, MariaDB) t
 	@scripts/servers start
 
 clean: ## Remove environments, caches and build products
-	rm -rf .venv .venv-tools .venv-peers .venv-interop .venv-thirdparty .venv-thirdparty-alone build dist docs/_build \
+	rm -rf .venv .venv-tools .venv-peers .venv-interop .venv-thirdparty .venv-thirdparty-alone .venv-suites build dist docs/_build \
 	    .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage .coverage.* htmlcov
 	find src tests bench examples -name __pycache__ -type d -prune -exec rm -rf {} + 2> /dev/null || true

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from celeriac.compat.names import public, row_of, table
+from tests.thirdparty.suites import SUITES
 
 ROOT = Path(__file__).parents[1]
 NAMES = ROOT / "docs" / "_ext" / "celery_names.txt"
@@ -25,6 +26,13 @@ This page is made by `python -m scripts.compatibility`, from the table in `celer
 _KOMBU = """\
 kombu itself is used wherever it is installed; this is what there is without it.
 
+"""
+_THIRD_PARTIES = """
+## Third parties
+
+django-celery-beat, django-celery-results and celery-redbeat run unmodified. Stores that inherit from the classes of
+`celery.backends.base` join no chords: where a project has chords, take `django-db`, or another store of Celeriac.
+`make thirdparty` runs the tests of their source distributions. What does not pass, and why:
 """
 
 
@@ -77,6 +85,16 @@ def page() -> str:
         parts.append(f"\n## {root}\n\n{_KOMBU if root == 'kombu' else ''}")
         parts.append("| Module | There | Not there |\n|---|---|---|\n")
         parts += [_line(module) for module in found if module.name.partition(".")[0] == root]
+    return "".join([*parts, _suites()])
+
+
+def _suites() -> str:
+    parts = [_THIRD_PARTIES]
+    for suite in SUITES:
+        parts.append(f"\n{suite.name}:\n\n")
+        left_out = [f"- `{path}` is not run: {why}.\n" for path, why in suite.left_out.items()]
+        failing = [f"- `{test.rpartition('::')[2]}` fails: {why}.\n" for test, why in suite.fails.items()]
+        parts += [*left_out, *failing]
     return "".join(parts)
 
 
