@@ -24,7 +24,7 @@ def test_what_is_there_is_counted(tmp_path: Path) -> None:
 
 
 def test_imports_within_functions_count_too(tmp_path: Path) -> None:
-    (problem,) = levels(tmp_path, "def f():\n    from celery.app.trace import build_tracer\n")
+    (problem,) = levels(tmp_path, "def f():\n    from celery.app.trace import trace_task\n")
     assert problem[0] == "problem"
     assert "celery.app.trace" in problem[1]
 
