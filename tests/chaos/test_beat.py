@@ -9,7 +9,8 @@ import threading
 import time
 from contextlib import closing
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
 #: Seconds; short, to see many changes of leader.
 LEASE = 2.0
+#: Seconds between two looks of a witness.
+LOOK = 0.05
 
 
 def has_other_leader(site: BeatSite, lost: int) -> bool:
@@ -88,12 +91,13 @@ def test_every_second_is_sent_once(request: pytest.FixtureRequest, tmp_path: Pat
     lease, rng = 5.0, random.Random(seconds)
     entry = {"task": "t", "schedule": 1.0, "misfire": "run_all:10000"}
     conf = {"broker_url": broker, "beat_store_url": url, "beat_lease": lease, "beat_schedule": {"e": entry}}
-    with closing(BeatSite(conf, tmp_path)) as site, closing(Arrivals(site)) as arrivals:
+    with closing(BeatSite(conf, tmp_path)) as site, closing(Arrivals(site)) as arrivals, closing(Witness(site)) as seen:
         for _ in range(3):
             site.start()
         with site.book() as book:
             begin = wait_until(lambda: book.line("e").record, what="the entry is stored").anchor
-        disturb(site, rng, begin + seconds, 2 * lease if store == "sqlite" else PATIENCE)
+        losses = disturb(site, rng, begin + seconds, 2 * lease if store == "sqlite" else PATIENCE)
+        end = time.monotonic()
         for process in site.beats.values():
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE)
@@ -103,7 +107,13 @@ def test_every_second_is_sent_once(request: pytest.FixtureRequest, tmp_path: Pat
         arrivals.close()
         assert record.count >= seconds - lease - SLACK
         assert arrivals.ids == [task_id_of("e", number, due) for number, due in enumerate(every_second(begin, record))]
-        assert arrivals.longest_gap < lease + SLACK
+        assert losses
+        for loss, following in pairwise([*losses, Loss(end, 0)]):
+            until = arrivals.first_of_another(loss, before=following.at)
+            # Looks at the leadership are a fifteenth of the lease apart. What the machine stood still is no lease: the
+            # witness waits for one party, and a run for three: beat, store and broker.
+            allowed = lease + lease / 15 + 3 * seen.stood_still(loss.at, until)
+            assert until - loss.at <= allowed, f"{until - loss.at:.2f} s of {allowed:.2f} s after {loss}"
 
 
 def every_second(begin: float, record: Record) -> list[float]:
@@ -114,7 +124,19 @@ def every_second(begin: float, record: Record) -> list[float]:
     return found[1:]
 
 
-def disturb(site: BeatSite, rng: random.Random, until: float, patience: float) -> None:
+class Loss(NamedTuple):
+    """A leader that sends no more.
+
+    Attributes:
+        at: Monotonic time of it.
+        process: Its process id.
+    """
+
+    at: float
+    process: int
+
+
+def disturb(site: BeatSite, rng: random.Random, until: float, patience: float) -> list[Loss]:
     """Kill or stop the leader again and again; what was killed is started anew, what was stopped goes on later.
 
     Args:
@@ -125,6 +147,7 @@ def disturb(site: BeatSite, rng: random.Random, until: float, patience: float) -
             stopped while it held the lock of an SQLite file.
     """
     stopped: list[int] = []
+    losses: list[Loss] = []
     while time.time() < until:
         leader: int = wait_until(lambda: site.leader() or 0, what=f"a leader\n{site.log[-2000:]}")
         # At any moment of its work.
@@ -132,51 +155,93 @@ def disturb(site: BeatSite, rng: random.Random, until: float, patience: float) -
         for process in stopped:
             os.kill(process, signal.SIGCONT)
         stopped.clear()
-        if rng.random() < 0.5:
-            os.kill(leader, signal.SIGKILL)
+        is_killed = rng.random() < 0.5
+        os.kill(leader, signal.SIGKILL if is_killed else signal.SIGSTOP)
+        losses.append(Loss(time.monotonic(), leader))
+        if is_killed:
             site.beats[leader].wait(PATIENCE)
             site.start()
         else:
-            os.kill(leader, signal.SIGSTOP)
             stopped.append(leader)
         try:
             wait_until(partial(has_other_leader, site, leader), patience, what=f"another leader\n{site.log[-2000:]}")
         except AssertionError:
             if patience >= PATIENCE:
                 raise
+            # Nobody can lead while it holds the lock.
+            losses.pop()
     for process in stopped:
         os.kill(process, signal.SIGCONT)
+    return losses
 
 
 class Arrivals:
-    """The ids of all messages in the order in which they come, and the longest time without one.
+    """All messages in the order in which they come.
 
     Args:
         site: Whose messages.
+
+    Attributes:
+        ids: Their ids.
     """
 
     def __init__(self, site: BeatSite) -> None:
         self.ids: list[str] = []
-        self.longest_gap = 0.0
+        self._from: list[tuple[float, int]] = []
         self._site = site
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._receive)
         self._thread.start()
 
     def _receive(self) -> None:
-        last: float | None = None
         with closing(self._site.app.broker_for_read.connect()) as session:
             session.consume([self._site.app.queues.get_or_create("celery")])
             while not self._is_over.is_set():
                 found = session.fetch(limit=100, wait=0.1)
-                session.ack_many(found)
                 now = time.monotonic()
+                session.ack_many(found)
                 self.ids += [each.message.headers["id"] for each in found]
-                if found:
-                    self.longest_gap = max(self.longest_gap, now - (last or now))
-                    last = now
+                self._from += [(now, int(each.message.headers["origin"].partition("@")[0][3:])) for each in found]
+
+    def first_of_another(self, loss: Loss, before: float) -> float:
+        """When the first message came from another than a lost leader; or when nobody waited for one any more."""
+        found = [at for at, process in self._from if loss.at < at < before and process != loss.process]
+        return min(found, default=before)
 
     def close(self) -> None:
         """Receive no more."""
+        self._is_over.set()
+        self._thread.join()
+
+
+class Witness:
+    """Asks the store all the time, and notes how much longer than usual that takes.
+
+    Args:
+        site: Whose store.
+    """
+
+    def __init__(self, site: BeatSite) -> None:
+        self._site = site
+        self._late: list[tuple[float, float]] = []
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+        self._thread.start()
+
+    def _look(self) -> None:
+        with self._site.book() as book:
+            last = time.monotonic()
+            while not self._is_over.wait(LOOK):
+                book.leader()
+                now = time.monotonic()
+                self._late.append((now, now - last - LOOK))
+                last = now
+
+    def stood_still(self, begin: float, end: float) -> float:
+        """Seconds for which the machine had something else to do."""
+        return sum(late for at, late in self._late if begin < at and at - late - LOOK < end)
+
+    def close(self) -> None:
+        """Look no more."""
         self._is_over.set()
         self._thread.join()

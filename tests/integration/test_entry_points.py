@@ -82,6 +82,8 @@ tuple = parcels_plugin:of_kombu
 parcel = parcels_plugin:Pool
 [celeriac.beat_schedulers]
 parcel = parcels_plugin:ParcelScheduler
+[celery.beat_schedulers]
+parcel_of_celery = parcels_plugin:ParcelScheduler
 [celeriac.commands]
 parcel = parcels_plugin:command
 """
@@ -177,6 +179,11 @@ def test_tasks_travel_by_brokers_serializers_stores_and_pools_of_others(
 
 def test_the_scheduler_is_that_of_the_distribution(worker_log: Path) -> None:
     wait_until(lambda: "a parcel scheduler" in worker_log.read_text(), what="the scheduler starts")
+
+
+def test_schedulers_made_for_celery_are_found_by_their_names(project: Path) -> None:
+    code = "from proj import app; print(app.Beat(scheduler_cls='parcel_of_celery').find_class().__name__)"
+    assert run(project, "-c", code).stdout == "ParcelScheduler\n"
 
 
 def test_commands_of_the_distribution_are_commands(project: Path) -> None:

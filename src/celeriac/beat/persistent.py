@@ -5,6 +5,7 @@ One tick: lead if nobody else does (`leadership`), read what was edited (`standi
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -154,6 +155,9 @@ class PersistentScheduler(Scheduler):
         """Read the store, and look at every entry."""
         self.standing.read(self.schedule, self.clock.time(), self.token)
         self._sending.look_at_all()
+        if logger.isEnabledFor(logging.DEBUG):
+            entries = map(self.standing.entry, self.standing.records)
+            logger.debug("Current schedule:\n%s", "\n".join(repr(entry) for entry in entries if entry is not None))
 
     # -- sending --------------------------------------------------------------------------------------------------
 

@@ -239,6 +239,8 @@ class Scheduler:
         else:
             if result is not None and hasattr(result, "id"):
                 logger.debug("%s sent. id->%s", entry.task, result.id)
+            else:
+                logger.debug("%s sent.", entry.task)
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> Any:
         """Call the task of an entry.
@@ -286,6 +288,7 @@ class Scheduler:
         )
 
     def _do_sync(self) -> None:
+        logger.debug("beat: Synchronizing schedule...")
         try:
             self.sync()
         finally:

@@ -12,6 +12,7 @@ from celeriac.beat.clock import Clock
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.utils.imports import symbol_by_name
 from celeriac.utils.nodenames import default_nodename
+from celeriac.utils.time import humanize_seconds
 
 if TYPE_CHECKING:
     from celeriac.app.base import Celery
@@ -134,7 +135,7 @@ class Service:
         logger.info("beat: Starting...")
         try:
             scheduler = self.scheduler
-            logger.debug("beat: Ticking with max interval->%gs", scheduler.max_interval)
+            logger.debug("beat: Ticking with max interval->%s", humanize_seconds(scheduler.max_interval))
             signals.beat_init.send(sender=self)
             if embedded_process:
                 signals.beat_embedded_init.send(sender=self)
@@ -176,7 +177,7 @@ class Service:
         while not self._is_shutdown.is_set():
             wait = self._tick(scheduler)
             if wait and wait > 0:
-                logger.debug("beat: Waking up in %.2f seconds.", wait)
+                logger.debug("beat: Waking up %s.", humanize_seconds(wait, prefix="in", sep=" ", microseconds=True))
                 self.clock.wait(self._is_shutdown, wait)
                 should_sync = getattr(scheduler, "should_sync", None)
                 if should_sync is not None and should_sync():

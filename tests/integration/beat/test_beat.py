@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 from contextlib import closing
 from typing import TYPE_CHECKING
@@ -60,3 +62,35 @@ def test_scheduler_of_ones_own(site: BeatSite) -> None:
     site.start("-S", "celery.beat:Scheduler")
     assert [each["task"] for each in site.receive(2)][:2] == ["t", "t"]
     assert ". scheduler -> celeriac.beat.scheduler.Scheduler" in site.log
+
+
+def test_daemon_logs_to_its_file_and_only_one_holds_the_pidfile(site: BeatSite) -> None:
+    pidfile, log, own = (site.directory / name for name in ("beat.pid", "own.log", "kept"))
+    options = (
+        "--pidfile",
+        str(pidfile),
+        "-f",
+        str(log),
+        "-s",
+        str(own),
+        "--max-interval",
+        "0.5",
+        "-S",
+        "celery.beat:PersistentScheduler",
+    )
+    starter = site.start("--detach", *options)
+    assert starter.wait(PATIENCE) == 0, site.log
+    # A daemon is no child: closed below by its pid.
+    daemon = int(wait_until(lambda: pidfile.exists() and pidfile.read_text(), what="the pidfile").strip())
+    try:
+        wait_until(lambda: "Sending due task often (t)" in log.read_text(), what="a run in the log")
+        assert own.exists()
+        second = site.start(*options)
+        assert second.wait(PATIENCE) != 0
+        assert str(pidfile) in site.log
+        os.kill(daemon, signal.SIGTERM)
+        wait_until(lambda: not pidfile.exists(), what="the daemon ends")
+        assert "beat: Shutting down..." in log.read_text()
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(daemon, signal.SIGKILL)

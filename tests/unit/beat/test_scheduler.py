@@ -13,7 +13,7 @@ from celeriac.beat import BeatLazyFunc, PersistentScheduler, ScheduleEntry, Sche
 from celeriac.exceptions import ImproperlyConfigured
 from celeriac.schedules import crontab, schedule
 from celeriac.signals import beat_init
-from tests.support.beat_clock import FakeClock
+from tests.support.beat_clock import NOON, FakeClock
 
 
 class ClockApp(Celery):
@@ -215,6 +215,84 @@ def test_periodic_tasks_are_added_when_the_app_is_configured(app: Any) -> None:
     app.on_after_configure.connect(setup)
     entry = Scheduler(app).schedule["ten"]
     assert (entry.task, entry.args, entry.options, entry.misfire) == ("t", (1,), {"expires": 5}, "skip")
+
+
+class Keeping(Recording):
+    """Notes when it would write down what would be lost."""
+
+    def setup_schedule(self) -> None:
+        self.kept: list[float] = []
+        super().setup_schedule()
+
+    def tick(self) -> float:
+        # The last hundredth of a second passes in ticks of no time, by this clock.
+        return max(super().tick(), 0.001)
+
+    def sync(self) -> None:
+        self.kept.append(self.clock.time() - NOON)
+
+
+def serve(app: Any, clock: FakeClock, seconds: float, cls: type = Keeping) -> Any:
+    """Run a service for a while; returns its scheduler."""
+    service = Service(app, scheduler_cls=cls, clock=clock)
+
+    def wait(event: Any, wanted: float) -> bool:
+        clock.sleep(max(wanted, 0.001))
+        if clock.now >= NOON + seconds:
+            service.stop()
+        return bool(event.is_set())
+
+    clock.wait = wait  # type: ignore[method-assign]
+    service.start()
+    return service.scheduler
+
+
+def test_schedulers_keep_every_three_minutes_and_at_the_end(app: Any, clock: FakeClock) -> None:
+    app.conf.beat_schedule = {"e": {"task": "t", "schedule": 10}}
+    kept = serve(app, clock, 600).kept
+    # When it first wakes up, after each three minutes, and when it ends.
+    assert [round(at) for at in kept] == [10, 190, 370, 550, 600]
+
+
+def test_setting_says_after_how_many_runs_schedulers_keep(app: Any, clock: FakeClock) -> None:
+    app.conf.update(beat_schedule={"e": {"task": "t", "schedule": 10}}, beat_sync_every=2)
+    kept = serve(app, clock, 100).kept
+    assert [round(at) for at in kept] == [10, 20, 40, 60, 80, 100]
+
+
+def test_log_says_what_celerys_says(app: Any, clock: FakeClock, caplog: pytest.LogCaptureFixture) -> None:
+    app.conf.beat_schedule = {
+        "good": {"task": "t", "schedule": 90},
+        "wrong": {"task": "bad", "schedule": 90},
+    }
+    with caplog.at_level("DEBUG"):
+        serve(app, clock, 100)
+    lines = [line.partition("\n")[0] for line in caplog.messages]
+    for line in (
+        "beat: Starting...",
+        "beat: Ticking with max interval->5.00 minutes",
+        "beat: Waking up in 1.50 minutes.",
+        "Scheduler: Sending due task good (t)",
+        "t sent.",
+        "Scheduler: Sending due task wrong (bad)",
+        "Message Error: Couldn't apply scheduled task wrong: no such thing",
+        "beat: Synchronizing schedule...",
+        "beat: Shutting down...",
+    ):
+        assert line in lines, line
+
+
+def test_log_of_the_standard_scheduler_names_its_entries(
+    app: Any, clock: FakeClock, caplog: Any, tmp_path: Any
+) -> None:
+    app.conf.update(
+        beat_schedule={"good": {"task": "t", "schedule": 90}}, beat_schedule_filename=str(tmp_path / "schedule")
+    )
+    with caplog.at_level("DEBUG"):
+        serve(app, clock, 100, PersistentScheduler)
+    assert "Current schedule:\n<ScheduleEntry: good t() <freq: 1.50 minutes>" in caplog.messages
+    assert "Scheduler: Sending due task good (t)" in caplog.messages
+    assert any(line.startswith("t sent. id->") for line in caplog.messages)
 
 
 # ------------------------------------------------------------------------------------------------------- service

@@ -173,9 +173,13 @@ class SQLStore:
     def _open(self) -> Session:
         session = self._connect()
         try:
-            with session.transaction():
-                for statement in _CREATE:
-                    session.execute(statement.format(**self._types))
+            try:
+                self._create(session)
+            except OperationalError:
+                # Of two that make a table at the same moment, PostgreSQL refuses one, IF NOT EXISTS or not.
+                session.close()
+                session = self._connect()
+                self._create(session)
             with session.transaction():
                 if not session.query(_VERSION, (self._scope,)):
                     session.execute(_INSERT_LEADER, (self._scope, first_token()))
@@ -183,3 +187,8 @@ class SQLStore:
             session.close()
             raise
         return session
+
+    def _create(self, session: Session) -> None:
+        with session.transaction():
+            for statement in _CREATE:
+                session.execute(statement.format(**self._types))

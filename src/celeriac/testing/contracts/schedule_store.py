@@ -50,6 +50,21 @@ class ScheduleStoreContract:
         assert store.leader() is None
         assert store.write_many([]) == set()
 
+    def test_several_may_be_the_first_to_use_it(self, connect: Callable[[], ScheduleStore]) -> None:
+        stores, found = [connect() for _ in range(6)], list[int]()
+        together = threading.Barrier(len(stores))
+
+        def use(store: ScheduleStore) -> None:
+            together.wait()
+            found.append(len(store.load()))
+
+        threads = [threading.Thread(target=use, args=(store,)) for store in stores]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found == [0] * len(stores)
+
     def test_one_leads_until_it_lets_go(self, store: ScheduleStore, connect: Callable[[], ScheduleStore]) -> None:
         other = connect()
         token = store.acquire("a", 60)
