@@ -81,7 +81,8 @@ def test_daemon_logs_to_its_file_and_only_one_holds_the_pidfile(site: BeatSite) 
     starter = site.start("--detach", *options)
     assert starter.wait(PATIENCE) == 0, site.log
     # A daemon is no child: closed below by its pid.
-    daemon = int(wait_until(lambda: pidfile.exists() and pidfile.read_text(), what="the pidfile").strip())
+    wait_until(lambda: pidfile.exists() and pidfile.read_text(), what="the pidfile")
+    daemon = int(pidfile.read_text())
     try:
         wait_until(lambda: "Sending due task often (t)" in log.read_text(), what="a run in the log")
         assert own.exists()

@@ -232,7 +232,7 @@ class Keeping(Recording):
         self.kept.append(self.clock.time() - NOON)
 
 
-def serve(app: Any, clock: FakeClock, seconds: float, cls: type = Keeping) -> Any:
+def serve(app: Any, clock: Any, seconds: float, cls: type = Keeping) -> Any:
     """Run a service for a while; returns its scheduler."""
     service = Service(app, scheduler_cls=cls, clock=clock)
 
@@ -242,7 +242,7 @@ def serve(app: Any, clock: FakeClock, seconds: float, cls: type = Keeping) -> An
             service.stop()
         return bool(event.is_set())
 
-    clock.wait = wait  # type: ignore[method-assign]
+    clock.wait = wait
     service.start()
     return service.scheduler
 

@@ -36,6 +36,9 @@ _NAMES: Final = "SELECT name FROM celeriac_schedule WHERE scope = %s"
 _INSERT: Final = "INSERT INTO celeriac_schedule (scope, name, revision, data) VALUES (%s, %s, %s, %s)"
 _INSERT_LEADER: Final = "INSERT INTO celeriac_schedule_leader VALUES (%s, '', %s, 0, 0)"
 
+#: Attempts at making the tables: one for each thing that is made.
+_ATTEMPTS: Final = 4
+
 
 class Session(Protocol):
     """One connection, in the words the stores need."""
@@ -171,24 +174,25 @@ class SQLStore:
             raise
 
     def _open(self) -> Session:
-        session = self._connect()
-        try:
+        attempt = 1
+        while True:
+            session = self._connect()
             try:
-                self._create(session)
-            except OperationalError:
-                # Of two that make a table at the same moment, PostgreSQL refuses one, IF NOT EXISTS or not.
+                self._prepare(session)
+            except BaseException as exc:
                 session.close()
-                session = self._connect()
-                self._create(session)
-            with session.transaction():
-                if not session.query(_VERSION, (self._scope,)):
-                    session.execute(_INSERT_LEADER, (self._scope, first_token()))
-        except BaseException:
-            session.close()
-            raise
-        return session
+                # Of those that make a table or a row at the same moment, PostgreSQL refuses all but one.
+                if not isinstance(exc, OperationalError) or attempt == _ATTEMPTS:
+                    raise
+                attempt += 1
+            else:
+                return session
 
-    def _create(self, session: Session) -> None:
-        with session.transaction():
-            for statement in _CREATE:
+    def _prepare(self, session: Session) -> None:
+        """Make what is missing."""
+        for statement in _CREATE:
+            with session.transaction():
                 session.execute(statement.format(**self._types))
+        with session.transaction():
+            if not session.query(_VERSION, (self._scope,)):
+                session.execute(_INSERT_LEADER, (self._scope, first_token()))
