@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from celeriac.compat.names import public, row_of, table
+from scripts.third_parties import section
 from tests.thirdparty.suites import SUITES
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +86,7 @@ def page() -> str:
         parts.append(f"\n## {root}\n\n{_KOMBU if root == 'kombu' else ''}")
         parts.append("| Module | There | Not there |\n|---|---|---|\n")
         parts += [_line(module) for module in found if module.name.partition(".")[0] == root]
-    return "".join([*parts, _suites()])
+    return "".join([*parts, _suites(), section()])
 
 
 def _suites() -> str:
