@@ -372,8 +372,8 @@ GROUPS: Final[tuple[Group, ...]] = (
            "Serializers that may be decoded from results; None: `accept_content`."),
         _o("result_backend", "string", None, "CELERY_RESULT_BACKEND",
            "Where results are kept: a URL, an alias or a class path; `disabled://`: nowhere. None: the"
-           " embedded SQLite"
-           " store. `CELERY_RESULT_BACKEND` in the environment wins.", "disabled://"),
+           " embedded SQLite store; with Celery's defaults, nowhere."
+           " `CELERY_RESULT_BACKEND` in the environment wins."),
         _o("result_cache_max", "int", -1, "CELERY_MAX_CACHED_RESULTS",
            "Has no effect: each result object keeps what is final.", minimum=-1),
         _o("result_compression", "string", None, "CELERY_RESULT_COMPRESSION",

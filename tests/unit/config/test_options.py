@@ -11,13 +11,12 @@ from celeriac.config.options import GROUPS
 from celeriac.config.values import check
 
 # The two defaults written in another way: Celery fills them in where it reads them.
-CELERY_DEFAULTS_MADE_EXPLICIT = {"broker_url": "amqp://", "result_backend": "disabled://"}
+CELERY_DEFAULTS_MADE_EXPLICIT = {"broker_url": "amqp://"}
 # Celery declares a string, but the value goes into the message as a number.
 TYPES_CORRECTED = {"task_default_priority": "int", "result_compression": "string"}
 
 CELERIAC_DEFAULTS = {
     "broker_url": None,
-    "result_backend": None,
     "task_acks_late": True,
     "task_reject_on_worker_lost": True,
     "broker_confirm_publish": True,

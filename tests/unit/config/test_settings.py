@@ -52,7 +52,7 @@ def test_own_defaults_lose_nothing() -> None:
 )
 def test_celery_defaults_select_celerys(settings: Settings) -> None:
     assert settings.broker_url == "amqp://"
-    assert settings.result_backend == "disabled://"
+    assert settings.result_backend is None
     assert settings.task_acks_late is False
     assert settings.task_reject_on_worker_lost is None
     assert settings.broker_confirm_publish is False

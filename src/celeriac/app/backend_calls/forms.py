@@ -70,7 +70,10 @@ class FormCalls(Calls):
         Args:
             include_password: With the password; else it is masked.
         """
-        return str(self._app.conf.result_backend or EMBEDDED_URL) if include_password else self._backend.url
+        if not include_password:
+            return self._backend.url
+        conf = self._app.conf
+        return str(conf.result_backend or ("disabled://" if conf.celery_defaults else EMBEDDED_URL))
 
     def encode(self, data: Any) -> Any:
         """The stored form of a value: text, or bytes if the serializer or the compression makes such."""
