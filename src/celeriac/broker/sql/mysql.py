@@ -123,10 +123,10 @@ class MySQLStore(Connection):
     tells = has_heard = False
 
     def __init__(self, url: str, connect_timeout: float, options: BrokerOptions) -> None:
-        self._pipe = WakePipe()
         self._interval = FIRST_INTERVAL
         timeout = min(STATEMENT_TIMEOUT, max(options.lease, MIN_TIMEOUT))
         super().__init__(url, connect_timeout, timeout, options.use_ssl)
+        self._pipe = WakePipe()
         try:
             with self.within(connect_timeout):
                 ensure_schema(self)

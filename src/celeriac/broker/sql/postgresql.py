@@ -165,8 +165,8 @@ class PostgreSQLStore(Connection):
     tells = True
 
     def __init__(self, url: str, connect_timeout: float, options: BrokerOptions) -> None:
-        self._pipe = WakePipe()
         super().__init__(url, connect_timeout, min(STATEMENT_TIMEOUT, max(options.lease, MIN_TIMEOUT)))
+        self._pipe = WakePipe()
         self._channels: list[str] = []
         self._safety_interval = min(max(SAFETY_INTERVAL, options.lease * _SAFETY_SHARE), LONGEST_SAFETY_INTERVAL)
         #: Precedence and id of the last message claimed from each queue.

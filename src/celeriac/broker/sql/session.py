@@ -261,25 +261,37 @@ class SQLSession:
 
         Returns:
             True when it was still alive; else this session remains a new one.
+
+        Raises:
+            OperationalError: It could not be found out; this session's connection is closed.
         """
         if old._token is None:
             return False
-        self._token = old._token
+        try:
+            return self._continue(old, old._token)
+        except BaseException:
+            # The lease is left as it is, for the next attempt.
+            self._closed = True
+            self._store.close()
+            raise
+
+    def _continue(self, old: SQLSession, token: int) -> bool:
+        self._token = token
         try:
             self._renew()
         except SessionLost:
             self._token = None
             return False
         self.session_id, self._held = old.session_id, old._held
-        held = self._store.query(self._statements.held_ids, (self._token,))
+        held = self._store.query(self._statements.held_ids, (token,))
         # Claims need not have been on disk when the server crashed.
         if forgotten := self._held.difference(row[0] for row in held):
-            self._store.execute(self._statements.hold, (self._token, self._store.ids_parameter(list(forgotten))))
+            self._store.execute(self._statements.hold, (token, self._store.ids_parameter(list(forgotten))))
         # Claimed by a statement whose answer never arrived.
         unheard = [row for row in held if row[0] not in self._held]
         if unheard:
             ids = self._store.ids_parameter([row[0] for row in unheard])
-            self._store.execute(self._statements.free, (0, ids, self._token))
+            self._store.execute(self._statements.free, (0, ids, token))
             self._store.announce(list({row[1] for row in unheard}))
         return True
 

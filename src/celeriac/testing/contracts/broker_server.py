@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,6 +56,18 @@ class ServerBrokerContract:
             with pytest.raises(OperationalError):
                 broker.connect(timeout=1)
             assert time.monotonic() - started < 1 + SLACK
+
+    def test_attempts_to_connect_leave_no_file_open(self, subject: BrokerUnderTest) -> None:
+        assert subject.url_at_port is not None
+        attempts = 20
+        with socket.socket() as unused:
+            unused.bind(("127.0.0.1", 0))
+            broker = subject.broker(subject.url_at_port(unused.getsockname()[1]))
+            before = len(list(Path("/dev/fd").iterdir()))
+            for _ in range(attempts):
+                with pytest.raises(OperationalError):
+                    broker.connect(timeout=1)
+            assert len(list(Path("/dev/fd").iterdir())) < before + attempts // 2
 
     def test_a_disconnected_session_is_lost_and_the_next_one_works(
         self, subject: BrokerUnderTest, queue: Queue

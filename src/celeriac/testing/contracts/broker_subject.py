@@ -61,7 +61,7 @@ class BrokerUnderTest:
     @contextmanager
     def session(self, *consumed: Queue, **options: Any) -> Iterator[BrokerSession]:
         """An open session that consumes some queues; closed at the end."""
-        session: BrokerSession = self.broker(**options).connect()
+        session: BrokerSession = self.broker(**options).connect(timeout=PATIENCE)
         try:
             if consumed:
                 session.consume(consumed)
