@@ -96,6 +96,7 @@ BARS: tuple[Bar, ...] = (
     ),
     Bar("start to first task", "startup-redis", "start_s", "s", higher=False, celery=0.6),
     Bar("import and an app", "import", "wall_ms", "ms", higher=False, limit=60),
+    Bar("import celery by the door, to import celeriac", "door", "door_ratio", "", higher=False, limit=1.2),
     Bar("first delay() in a new process", "first-call", "wall_ms", "ms", higher=False, celery=0.5),
     Bar("long task among short: extra time", "long-redis", "extra_s", "s", higher=False, limit=0.5),
     Bar("SQLite round trip, p50", "roundtrip-sqlite", "p50_ms", "ms", higher=False, limit=5),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import subprocess
 import time
 from dataclasses import dataclass, replace
@@ -328,6 +329,23 @@ def import_time(job: Job) -> tuple[Metrics, list[str]]:
     return {"wall_ms": whole, "bare_ms": bare, "net_ms": whole - bare}, []
 
 
+def door_cost(job: Job) -> tuple[Metrics, list[str]]:
+    """Processor time of ``import celery`` by the door, and of ``import celeriac``: medians of 21 runs, by turns."""
+    python = str(venvs.bin_dir(job.run().peer.name) / "python")
+    shim = "import celeriac.compat.shim as shim; print(shim.__path__[0])"
+    path = subprocess.run([python, "-c", shim], check=True, capture_output=True, text=True).stdout.strip()
+    taken: dict[str, list[float]] = {"celeriac": [], "celery": []}
+    for _ in range(21):
+        for name, found in taken.items():
+            before = resource.getrusage(resource.RUSAGE_CHILDREN)
+            env = {**os.environ, "PYTHONPATH": path if name == "celery" else ""}
+            subprocess.run([python, "-c", f"import {name}"], check=True, env=env)
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            found.append(1000 * (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+    plain, door = (median(found) for found in taken.values())
+    return {"plain_ms": plain, "door_ms": door, "door_ratio": door / plain}, []
+
+
 def first_call(job: Job) -> tuple[Metrics, list[str]]:
     """A new process that imports the library, makes an app and enqueues one task on Redis."""
     if job.peer.first_call_code is None:
@@ -488,6 +506,7 @@ SCENARIOS: dict[str, Scenario] = {
         Scenario("long-redis", "One 2 s task among 2,000 short ones, Redis", long_among_short, others_once=True),
         Scenario("startup-redis", "From start to the first task, Redis", start_up, rounds=ROUNDS),
         Scenario("import", "Import and an app, in a new process", import_time, broker="memory", role=CALL),
+        Scenario("door", "import celery through the door", door_cost, broker="memory", role=CALL, applies=_ours),
         Scenario("first-call", "First call in a new process, Redis", first_call, role=CALL),
         Scenario("canvas-chain", "A chain of 100, Redis", workflows.chain_time, results=True, applies=_workflows),
         Scenario(
