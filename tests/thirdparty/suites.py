@@ -1,4 +1,4 @@
-"""The third parties' own test-suites, from their source distributions, under ``celeriac exec``."""
+"""The third parties' own test-suites, from their source distributions: which of their tests fail here, and why."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.support.environments import ROOT, Environment
+from tests.thirdparty.environment import ALONE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["SUITES", "Suite"]
+__all__ = ["FLOWER", "PATIENCE", "SUITES", "Suite"]
 
-#: Their tests need releases of pytest from before ours.
-ENVIRONMENT = Environment(ROOT / ".venv-suites", Path(__file__).with_name("requirements-suites.txt"), celeriac=True)
+#: Seconds that a suite may take.
+PATIENCE = 1200.0
+#: Tests that need releases of pytest from before ours.
+_OLDER = Environment(ROOT / ".venv-suites", Path(__file__).with_name("requirements-suites.txt"), celeriac=True)
 _SAME = "it fails under Celery 5.7.0 and these releases too"
 _SHARED = f"{_SAME}: databases are shared between tests of SQLite"
-_SECONDS = 900
+_BANNER = "the URL amqp:// is shown as it was given, not completed by user, host and port"
+_REPORT = "app.bugreport() names celeriac and its versions, not celery"
 
 
 @dataclass(frozen=True)
@@ -31,12 +35,16 @@ class Suite:
 
     Attributes:
         name: The distribution.
+        environment: Where it runs: with Celery, by ``celeriac exec``, or with `celeriac-as-celery` in its place.
+        tests: Where its tests are, if that has to be said.
         left_out: Files that are not run, and why.
         fails: Tests that fail, and why.
         may_fail: Tests that fail on a busy machine, and why.
     """
 
     name: str
+    environment: Environment = _OLDER
+    tests: tuple[str, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     fails: Mapping[str, str] = field(default_factory=dict)
     may_fail: Mapping[str, str] = field(default_factory=dict)
@@ -47,12 +55,14 @@ class Suite:
         Args:
             directory: An empty one, for the sources.
         """
-        python = ENVIRONMENT.ensure()
-        options = [f"--ignore={path}" for path in self.left_out]
-        command = ["pytest", "-q", "-rfE", "--tb=short", "-p", "no:cacheprovider", "-W", "ignore", *options]
+        python = self.environment.ensure()
+        door = () if self.environment.stand_in else ("-m", "celeriac", "exec", "--", "python")
+        left_out = [f"--ignore={path}" for path in self.left_out]
+        options = ["-q", "-rfE", "--tb=short", "-o", "addopts=", "-p", "no:cacheprovider", "-W", "ignore", *left_out]
         done = subprocess.run(
-            [str(python), "-m", "celeriac", "exec", "--", *command], cwd=self._unpack(directory),
-            env=_variables(python), capture_output=True, text=True, check=False, timeout=_SECONDS,
+            [str(python), *door, "-m", "pytest", *self.tests, *options],
+            cwd=self._unpack(directory), env=_variables(python), capture_output=True, text=True, check=False,
+            timeout=PATIENCE,
         )  # fmt: skip
         assert re.search(r"^\d.* passed", done.stdout, re.MULTILINE), f"{done.stdout}\n{done.stderr}"
         lines = re.findall(r"^(?:FAILED|ERROR) (\S+)(.*)", done.stdout, re.MULTILINE)
@@ -60,7 +70,7 @@ class Suite:
 
     def _unpack(self, directory: Path) -> Path:
         """Fetch the sources of the release in the environment."""
-        lines = ENVIRONMENT.requirements.read_text().splitlines()
+        lines = self.environment.requirements.read_text().splitlines()
         (release,) = (line for line in lines if line.startswith(f"{self.name}=="))
         subprocess.run([sys.executable, "-m", "venv", str(directory / "fetch")], check=True, capture_output=True)
         pip = [str(directory / "fetch" / "bin" / "python"), "-m", "pip", "download", "--quiet", "--no-deps"]
@@ -75,10 +85,30 @@ class Suite:
 
 def _variables(python: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "CELER"))}
-    return {**kept, "PATH": f"{python.parent}{os.pathsep}{kept['PATH']}"}
+    return {**kept, "PATH": f"{python.parent}{os.pathsep}{kept['PATH']}", "C_FORCE_ROOT": "1"}
 
+
+FLOWER = Suite(
+    "flower",
+    ALONE,
+    ("tests/unit",),
+    fails={
+        "tests/unit/test_command.py::TestFlowerCommand::test_autodiscovery": (
+            "it replaces the private method _autodiscover_tasks of the app, which is not there"
+        ),
+        "tests/unit/test_command.py::TestPrintBanner::test_print_banner": _BANNER,
+        "tests/unit/test_command.py::TestPrintBanner::test_print_banner_with_ssl": _BANNER,
+        "tests/unit/utils/test_search.py::TestSearchIndexLifecycle::"
+        "test_event_removes_the_actual_least_recently_used_task": (
+            "state.tasks forgets the tasks with the oldest events; reading one does not keep it longer"
+        ),
+        "tests/unit/utils/test_utils.py::BugreportTests::test_default": _REPORT,
+        "tests/unit/utils/test_utils.py::BugreportTests::test_with_app": _REPORT,
+    },
+)
 
 SUITES = (
+    FLOWER,
     Suite(
         "django-celery-beat",
         fails={

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.thirdparty.suites import SUITES, Suite
+from tests.thirdparty.suites import PATIENCE, SUITES, Suite
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.thirdparty
 
 
+@pytest.mark.timeout(2 * PATIENCE)
 @pytest.mark.parametrize("suite", SUITES, ids=[suite.name for suite in SUITES])
 def test_their_own_tests_pass(suite: Suite, tmp_path: Path) -> None:
     failed = suite.failed(tmp_path)
