@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING
 
 from bench import report, servers, venvs
 from bench.harness import BenchError
+from bench.job import Job
 from bench.peers import PEERS
 from bench.samples import Sample, Samples
-from bench.scenarios import BULK_CALLS, CALLS, SCENARIOS, Job, variants_of
+from bench.scenarios import BULK_CALLS, CALLS, SCENARIOS, variants_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -17,15 +17,15 @@ from typing import TYPE_CHECKING
 
 from bench import servers, sleeping, venvs, workflows
 from bench.harness import BenchError, cpu_of
-from bench.peers.base import CALL, SLEEP, WORK
+from bench.job import Job, Metrics, Scenario
+from bench.peers.base import CALL, SLEEP
 from bench.run import WARM_TASKS, Run, last_words, rate, stalled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from bench.peers.base import Peer, Variant
 
-Metrics = dict[str, float]
 SHORT_TASKS = 2000
 LONG_TASK_SECONDS = 2.0
 DELAY_SECONDS = 3600.0
@@ -37,65 +37,6 @@ CALLS = 10_000
 BULK_CALLS = 50_000
 ROUNDS = 2
 BEAT_ENTRIES, BEAT_SECONDS = 10_000, 600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """One measurement to make: which scenario of which variant, at which size."""
-
-    scenario: Scenario
-    peer: Peer
-    variant: Variant
-    directory: Path
-    scale: float
-    peers: Mapping[str, Peer]
-
-    def run(self, slots: int = 0, client_peer: Peer | None = None) -> Run:
-        """The surroundings for the measurement."""
-        return Run(
-            self.peer,
-            self.variant,
-            self.scenario.broker,
-            self.scenario.results,
-            self.directory,
-            slots,
-            client_peer,
-        )
-
-    def size(self, count: int) -> int:
-        """A number of tasks at the chosen scale."""
-        return max(200, int(count * self.scale))
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """One thing to measure.
-
-    Attributes:
-        key: Its name on the command line and in the raw results.
-        title: Its heading.
-        measure: Does it; returns metrics and problems.
-        broker: On which broker.
-        results: Whether results are stored.
-        role: Which variants take part.
-        applies: Which peers take part.
-        once: Measured in the first pass only.
-        others_once: Peers other than Celeriac take part in the first pass only: they are shown beside a bar that does
-            not depend on them, and would take most of the time.
-        rounds: How often all variants take turns within one pass; short runs need several, because the
-            machine's speed changes within seconds.
-    """
-
-    key: str
-    title: str
-    measure: Callable[[Job], tuple[Metrics, list[str]]]
-    broker: str = "redis"
-    results: bool = False
-    role: str = WORK
-    applies: Callable[[Peer], bool] = lambda peer: True
-    once: bool = False
-    others_once: bool = False
-    rounds: int = 1
 
 
 def throughput(job: Job) -> tuple[Metrics, list[str]]:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from bench.run import NO_PROGRESS, WARM_TASKS
 
 if TYPE_CHECKING:
+    from bench.job import Job, Metrics
     from bench.run import Run
-    from bench.scenarios import Job, Metrics
 
 SLEEPERS = 1_000
 SECONDS = 1.0

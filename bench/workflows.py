@@ -9,7 +9,7 @@ from bench import servers
 from bench.run import WARM_TASKS
 
 if TYPE_CHECKING:
-    from bench.scenarios import Job, Metrics
+    from bench.job import Job, Metrics
 
 CHAIN = 100
 GROUP = 10_000
