@@ -29,7 +29,7 @@ def add(x, y):
 BAD = (
     """
 from celery import Celery, bootsteps
-from celery.app.trace import build_tracer
+from celery.app.trace import trace_task
 """
     + GOOD.replace("from celery import Celery\n", "")
     + """
