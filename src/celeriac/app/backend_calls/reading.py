@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from celeriac import states
 from celeriac.app.backend_calls.base import Calls
+from celeriac.app.backend_calls.pending import PendingCalls
 from celeriac.exceptions import TimeoutError
 from celeriac.result.waiting import as_meta, wait_for
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from celeriac.backend.base import ResultRecord
 
 
-class ReadingCalls(Calls):
+class ReadingCalls(PendingCalls, Calls):
     """Reading and waiting."""
 
     def get_task_meta(self, task_id: str, cache: bool = True) -> dict[str, Any]:
@@ -85,26 +86,6 @@ class ReadingCalls(Calls):
             TimeoutError: It has not ended in time.
         """
         return full_meta(wait_for(self._backend, task_id, timeout, interval, on_interval))
-
-    def wait_for_pending(
-        self, result: Any, timeout: float | None = None, interval: float = 0.5, no_ack: bool = True,
-        on_message: Any = None, on_interval: Any = None, callback: Any = None, propagate: bool = True,
-    ) -> Any:  # fmt: skip
-        """Wait for a result, as its ``get`` does, without regard to its parents; returns its value."""
-        return result.get(
-            timeout, propagate, interval, no_ack, follow_parents=False, callback=callback, on_message=on_message,
-            on_interval=on_interval, disable_sync_subtasks=False,
-        )  # fmt: skip
-
-    def iter_native(
-        self, result: Any, timeout: float | None = None, interval: float = 0.5, no_ack: bool = True,
-        on_message: Any = None, on_interval: Any = None,
-    ) -> Iterator[tuple[str, dict[str, Any]]]:  # fmt: skip
-        """Pairs of id and record of a set of results, in order of arrival."""
-        found: Iterator[tuple[str, dict[str, Any]]] = result.iter_native(
-            timeout, interval, no_ack, on_message, on_interval
-        )
-        return found
 
     def get_many(
         self, task_ids: Sequence[str], timeout: float | None = None, interval: float = 0.5, no_ack: bool = True,

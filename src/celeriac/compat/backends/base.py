@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from celeriac import states
+from celeriac.app.backend_calls.pending import PendingCalls
 from celeriac.compat.backends.port import Port
 from celeriac.current import get_current_request
 from celeriac.exceptions import BackendGetMetaError, BackendStoreError, ChordError, TaskRevokedError, TimeoutError
@@ -14,12 +15,12 @@ from celeriac.result.waiting import wait_for
 from celeriac.serialization.einfo import ExceptionInfo
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 __all__ = ["BaseBackend", "SyncBackendMixin"]
 
 
-class SyncBackendMixin:
+class SyncBackendMixin(PendingCalls):
     """Waiting by looking again and again."""
 
     is_async = False
@@ -35,24 +36,6 @@ class SyncBackendMixin:
         """
         wait_for(self, task_id, timeout, interval, on_interval)
         return self.get_task_meta(task_id)
-
-    def wait_for_pending(
-        self: Any, result: Any, timeout: float | None = None, interval: float = 0.5, no_ack: bool = True,
-        on_message: Any = None, on_interval: Any = None, callback: Any = None, propagate: bool = True,
-    ) -> Any:  # fmt: skip
-        """Wait for a result without regard to its parents; returns its value."""
-        return result.get(
-            timeout, propagate, interval, no_ack, follow_parents=False, callback=callback, on_message=on_message,
-            on_interval=on_interval, disable_sync_subtasks=False,
-        )  # fmt: skip
-
-    def iter_native(
-        self: Any, result: Any, timeout: float | None = None, interval: float = 0.5, no_ack: bool = True,
-        on_message: Any = None, on_interval: Any = None,
-    ) -> Iterator[tuple[str, Any]]:  # fmt: skip
-        """Pairs of id and record of a set of results, in order of arrival."""
-        found: Iterator[tuple[str, Any]] = result.iter_native(timeout, interval, no_ack, on_message, on_interval)
-        return found
 
     def add_pending_result(self, result: Any, weak: bool = False) -> Any:
         """Nothing is subscribed to; returns the result."""
